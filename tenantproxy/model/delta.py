@@ -1,0 +1,149 @@
+"""What differs between two desired states, found by identity first.
+
+Unchanged tenants, listeners and upstreams are the same objects in both
+generations or equal ones, so the cost is that of what changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from tenantproxy.model.spec import (
+    ListenerKey,
+    ListenerSpec,
+    SplitMember,
+    TenantSpec,
+    UpstreamKey,
+    UpstreamSpec,
+)
+
+Tenants = Mapping[str, TenantSpec]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """Old and new of everything that differs; None stands for "is not there"."""
+
+    tenants: dict[str, tuple[TenantSpec | None, TenantSpec | None]] = field(default_factory=dict)
+    """Tenants that come, go, or have other labels."""
+    listeners: dict[ListenerKey, tuple[ListenerSpec | None, ListenerSpec | None]] = field(
+        default_factory=dict
+    )
+    upstreams: dict[UpstreamKey, tuple[UpstreamSpec | None, UpstreamSpec | None]] = field(
+        default_factory=dict
+    )
+
+    def __bool__(self) -> bool:
+        return bool(self.tenants or self.listeners or self.upstreams)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of a diff, as people read it."""
+
+    op: str
+    """`add`, `remove` or `change`."""
+    kind: str
+    """`tenant`, `listener`, `upstream`, `split` or `proxy`."""
+    name: str
+    """`acme`, `acme/web` or a key of `proxy`."""
+    before: str = ""
+    after: str = ""
+
+
+_NOTHING = TenantSpec("")
+
+
+def delta(before: Tenants, after: Tenants) -> Delta:
+    """Compare two desired states."""
+    found = Delta()
+    for name, old, new in _pairs(before, after):
+        if old is None or new is None or old.labels != new.labels:
+            found.tenants[name] = (old, new)
+        old_parts, new_parts = old or _NOTHING, new or _NOTHING
+        for part, was, now in _pairs(old_parts.listeners, new_parts.listeners):
+            found.listeners[ListenerKey(name, part)] = (was, now)
+        for part, had, has in _pairs(old_parts.upstreams, new_parts.upstreams):
+            found.upstreams[UpstreamKey(name, part)] = (had, has)
+    return found
+
+
+def _pairs(
+    before: Mapping[str, T], after: Mapping[str, T]
+) -> Iterator[tuple[str, T | None, T | None]]:
+    """Yield what differs; one identity test for each entry that does not."""
+    if before is after:
+        return
+    for name, old in before.items():
+        new = after.get(name)
+        if new is not old and new != old:
+            yield name, old, new
+    for name, new in after.items():
+        if name not in before:
+            yield name, None, new
+
+
+def changes(found: Delta) -> list[Change]:
+    """Say a delta in lines, sorted by kind and name."""
+    lines = [
+        Change(_op(old, new), "tenant", name, _labels(old), _labels(new))
+        for name, (old, new) in found.tenants.items()
+    ]
+    for listener_key, (was, now) in found.listeners.items():
+        only_split = was is not None and now is not None and replace(was, split=now.split) == now
+        if only_split and was is not None and now is not None:
+            before, after = split_text(was.split), split_text(now.split)
+            lines.append(Change("change", "split", str(listener_key), before, after))
+        else:
+            before, after = _fields(was, now)
+            lines.append(Change(_op(was, now), "listener", str(listener_key), before, after))
+    for upstream_key, (had, has) in found.upstreams.items():
+        before, after = _fields(had, has)
+        lines.append(Change(_op(had, has), "upstream", str(upstream_key), before, after))
+    return sorted(lines, key=lambda line: (line.kind, line.name))
+
+
+def summary(lines: list[Change]) -> str:
+    """Say how much changes: `+2 listener, ~1 split, -1 upstream`, or `no change`."""
+    counts: dict[tuple[str, str], int] = {}
+    for line in lines:
+        counts[line.op, line.kind] = counts.get((line.op, line.kind), 0) + 1
+    marks = {"add": "+", "remove": "-", "change": "~"}
+    return ", ".join(f"{marks[op]}{n} {kind}" for (op, kind), n in counts.items()) or "no change"
+
+
+def split_text(split: tuple[SplitMember, ...]) -> str:
+    """Return `web-v1=90 web-v2=10`."""
+    return " ".join(f"{member.upstream}={member.weight}" for member in split)
+
+
+def _op(old: object, new: object) -> str:
+    return "add" if old is None else "remove" if new is None else "change"
+
+
+def _labels(tenant: TenantSpec | None) -> str:
+    return "" if tenant is None else " ".join(f"{k}={v}" for k, v in sorted(tenant.labels.items()))
+
+
+def _fields(
+    old: ListenerSpec | UpstreamSpec | None, new: ListenerSpec | UpstreamSpec | None
+) -> tuple[str, str]:
+    """Return the fields that differ, as text; nothing for what comes or goes."""
+    if old is None or new is None:
+        return "", ""
+    names = [n for n in type(old).__slots__ if getattr(old, n) != getattr(new, n)]
+    return (
+        ", ".join(f"{n}={_text(getattr(old, n))}" for n in names),
+        ", ".join(f"{n}={_text(getattr(new, n))}" for n in names),
+    )
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        if all(isinstance(part, SplitMember) for part in value):
+            return split_text(value)
+        return " ".join(str(part) for part in value)
+    return str(value)

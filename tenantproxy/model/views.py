@@ -1,0 +1,177 @@
+"""What people and scrapers see: the observed state at one instant, as plain values.
+
+`control` makes them; `admin`, `metrics` and `policy` read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tenantproxy.model.lifecycle import State
+from tenantproxy.model.spec import ListenerSpec, TenantSpec, UpstreamSpec
+
+Source = Literal["file", "api"]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Counters of one listener or upstream over all workers; none ever goes down."""
+
+    connections: int = 0
+    """Open now (a gauge)."""
+    connections_total: int = 0
+    closed: Mapping[str, int] = field(default_factory=dict)
+    """By reason, see `dataplane.counters.CLOSED_REASONS`."""
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    """By reason, see `dataplane.counters.REJECTED_REASONS`."""
+    bytes_in: int = 0
+    """From the client."""
+    bytes_out: int = 0
+    last_activity_s: float | None = None
+    """CLOCK_MONOTONIC of the last byte, or of the last connect or close; None: never."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerView:
+    """One listener: what is wanted of it and how it is."""
+
+    spec: ListenerSpec
+    """As in the desired state, with the split that is in force."""
+    port: int | None
+    """The number really bound (or kept); None while it has none."""
+    address: str
+    state: State
+    reason: str
+    """Why it is in this state; a short sentence."""
+    since_s: float
+    """Wall clock of the last change of state."""
+    source: Source
+    split_source: Source
+    generation: int
+    """The generation that last changed it."""
+    totals: Totals
+    reserved_until_s: float | None = None
+    """Wall clock; set while `cooling`."""
+    policy: str | None = None
+    """The idle rule that applies: `listener`, `policy NAME`, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointView:
+    """One endpoint of an upstream."""
+
+    address: str
+    """As in the document."""
+    resolved: str | None
+    """The IP address in use; None while the name does not resolve."""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """A histogram by the upper bounds of `dataplane.counters.BUCKETS_S`, not cumulative."""
+
+    counts: tuple[int, ...]
+    """One for each bound and a last one for what is above."""
+    sum_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamView:
+    """One upstream: its endpoints and what went to them."""
+
+    spec: UpstreamSpec
+    endpoints: tuple[EndpointView, ...]
+    source: Source
+    totals: Totals
+    connect_errors: Mapping[str, int]
+    """By reason, see `dataplane.counters.CONNECT_ERRORS`."""
+    connect_duration: Histogram
+    first_byte_duration: Histogram
+    listeners: tuple[str, ...] = ()
+    """Names of the tenant's listeners whose split names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TenantView:
+    """One tenant and sums over its listeners."""
+
+    spec: TenantSpec
+    source: Source
+    totals: Totals
+    states: Mapping[str, int]
+    """Number of listeners by state."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """One worker slot."""
+
+    index: int
+    pid: int | None
+    state: Literal["starting", "ready", "backing_off", "stopping"]
+    restarts: int
+    loop_lag_s: float
+    connections: int
+    ready_since_s: float | None
+    """Wall clock."""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One decision, as shown by `get events` and written to the log."""
+
+    number: int
+    """Rises by one; resume a watch with it."""
+    at_s: float
+    """Wall clock."""
+    event: str
+    """Short, from a fixed set: `opened`, `woke`, `slept`, `reloaded`, ..."""
+    tenant: str | None
+    object: str | None
+    """`listener/NAME`, `upstream/NAME`, `worker/N`, `policy/NAME`, `document`."""
+    reason: str
+    details: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationView:
+    """One generation of the desired state, applied or refused."""
+
+    number: int
+    """The running number; a refused one has the number it would have got."""
+    at_s: float
+    source: Source
+    result: Literal["applied", "refused"]
+    summary: str
+    """`+2 listeners, ~1 split` or the first problem."""
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The daemon itself."""
+
+    version: str
+    ready: bool
+    generation: int
+    started_s: float
+    ports_used: int
+    ports_capacity: int
+    workers: tuple[WorkerView, ...]
+    accept: str
+    document: str | None
+    """Path of the document as given by the operator."""
+    document_problems: tuple[str, ...]
+    """Why the newest document was refused; empty when it runs."""
+    restart_needed: tuple[str, ...]
+    """Keys of `proxy` that changed in the file and wait for a restart."""
+    last_reload_success_s: float | None
+    reloads: Mapping[tuple[str, str], int]
+    """(source, result) -> count; results: `applied`, `unchanged`, `refused`."""
+    policy_actions: Mapping[tuple[str, str], int]
+    """(policy, action) -> count."""
+    worker_restarts: int
