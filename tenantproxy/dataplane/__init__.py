@@ -1,0 +1,1 @@
+"""The hot path: sockets in, bytes across, counters up. It never waits for control."""

@@ -1,0 +1,232 @@
+"""Counters in shared memory: one file for each worker slot, blocks of 64-bit integers.
+
+The control process makes the file (a memfd), hands out block numbers, and
+reads; only the worker of that slot writes. A number is added to in place, by
+one aligned 8-byte store, so a reader never sees half of one. The file
+outlives the worker: its successor in the slot goes on adding to it, and what
+the dead one left open is closed by `settle`. Untouched blocks cost no memory
+(the file is sparse).
+
+Layout: a header page, then listener blocks, route blocks (a route is one
+listener's member of a split), upstream blocks. Block 0 of each kind is valid.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+CLOSED_REASONS = (
+    "done",  # both sides said FIN
+    "client_reset",
+    "upstream_reset",
+    "idle_timeout",
+    "drained",  # cut at its turn in a drain window
+    "killed",
+    "shutdown",
+    "worker_died",
+    "internal",  # a fault of ours
+)
+REJECTED_REASONS = (
+    "no_endpoint",  # the picked upstream has no usable endpoint
+    "connect_failed",  # no endpoint could be reached
+    "wake_timeout",  # held while waking, and the time ran out
+    "hold_full",  # more connections than `wake.hold` came while waking
+    "client_gone",  # the client left before the upstream was connected
+    "overload",  # a socket could not be had in spite of the fd reserve
+    "shutdown",  # killed, drained or shut down before the upstream was connected
+    "worker_died",
+    "internal",  # a fault of ours
+)
+CONNECT_ERRORS = ("refused", "timeout", "unreachable", "reset", "self_connect", "other")
+
+BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds of both histograms, in seconds; one more bucket takes the rest."""
+_N = len(BUCKETS_S) + 1
+
+WORD = 8
+HEADER_WORDS = 512
+LISTENER_WORDS = 32
+ROUTE_WORDS = 8
+UPSTREAM_WORDS = 64
+
+
+class Header(IntEnum):
+    """Words of the header: gauges of the worker."""
+
+    LOOP_LAG_US = 0
+    CONNECTIONS = 1
+    """Flows alive, in every state."""
+    FDS_FREE = 2
+    """File descriptors left before accepting pauses."""
+    ACCEPT_PAUSES = 3
+    """Times that accepting paused at the fd reserve."""
+    HEARTBEAT_MS = 4
+    """CLOCK_MONOTONIC of the last loop-lag measurement."""
+
+
+class Listener(IntEnum):
+    """Words of a listener block."""
+
+    ACCEPTED = 0
+    """Every connection accepted or adopted; each ends in one CLOSED or REJECTED."""
+    LAST_MS = 1
+    """CLOCK_MONOTONIC of the last accept or end."""
+    CLOSED = 2
+    """First of `CLOSED_REASONS`."""
+    REJECTED = 2 + len(CLOSED_REASONS)
+    """First of `REJECTED_REASONS`."""
+
+
+class Route(IntEnum):
+    """Words of a route block. Each direction is two neighbours: bytes, then time."""
+
+    OPENED = 0
+    """Upstream connections established."""
+    CLOSED = 1
+    BYTES_IN = 2
+    LAST_IN_MS = 3
+    BYTES_OUT = 4
+    LAST_OUT_MS = 5
+
+
+class Upstream(IntEnum):
+    """Words of an upstream block."""
+
+    ERRORS = 0
+    """First of `CONNECT_ERRORS`."""
+    CONNECT = 8
+    """First bucket of the connect time; the bucket after the last holds microseconds."""
+    FIRST_BYTE = 8 + 24
+    """First bucket of the time from connected to the upstream's first byte; then microseconds."""
+
+
+HISTOGRAM_WORDS = _N + 1
+"""Buckets, then the sum in microseconds."""
+
+_HEADER = struct.Struct("5Q")
+_LISTENER = struct.Struct(f"{2 + len(CLOSED_REASONS) + len(REJECTED_REASONS)}Q")
+_ROUTE = struct.Struct("6Q")
+_UPSTREAM = struct.Struct(f"{UPSTREAM_WORDS}Q")
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """How many blocks of each kind a file has room for."""
+
+    listeners: int = 65_536
+    routes: int = 262_144
+    upstreams: int = 65_536
+
+    @property
+    def first_route(self) -> int:
+        """Word index of route block 0."""
+        return HEADER_WORDS + self.listeners * LISTENER_WORDS
+
+    @property
+    def first_upstream(self) -> int:
+        """Word index of upstream block 0."""
+        return self.first_route + self.routes * ROUTE_WORDS
+
+    @property
+    def words(self) -> int:
+        """Length of the file in words."""
+        return self.first_upstream + self.upstreams * UPSTREAM_WORDS
+
+
+CAPACITY = Capacity()
+
+
+class CounterFile:
+    """The counters of one worker slot, mapped.
+
+    `words` is the writer's view: `words[index] += n`. Make one with `create`
+    in the control process; a worker maps the same file by its fd.
+    """
+
+    def __init__(self, fd: int, capacity: Capacity = CAPACITY) -> None:
+        """Map the file; the caller's `fd` stays its own and is not closed."""
+        self.capacity = capacity
+        self._map = mmap.mmap(fd, capacity.words * WORD)
+        self.words = memoryview(self._map).cast("Q")
+
+    @classmethod
+    def create(cls, name: str, capacity: Capacity = CAPACITY) -> tuple[CounterFile, int]:
+        """Return a zeroed file and its fd, which the caller closes."""
+        fd = os.memfd_create(f"tenantproxy-{name}", os.MFD_CLOEXEC)
+        os.ftruncate(fd, capacity.words * WORD)
+        return cls(fd, capacity), fd
+
+    def close(self) -> None:
+        """Unmap; every view taken of `words` must be gone."""
+        self.words.release()
+        self._map.close()
+
+    # Where blocks are ---------------------------------------------------
+
+    def listener_at(self, block: int) -> int:
+        """Return the index of the first word of a listener block."""
+        return HEADER_WORDS + block * LISTENER_WORDS
+
+    def route_at(self, block: int) -> int:
+        """Return the index of the first word of a route block."""
+        return self.capacity.first_route + block * ROUTE_WORDS
+
+    def upstream_at(self, block: int) -> int:
+        """Return the index of the first word of an upstream block."""
+        return self.capacity.first_upstream + block * UPSTREAM_WORDS
+
+    # Reading: one call and one tuple for each block -----------------------
+
+    def header(self) -> tuple[int, ...]:
+        """Return the words named by `Header`."""
+        return _HEADER.unpack_from(self._map, 0)
+
+    def listener(self, block: int) -> tuple[int, ...]:
+        """Return the words of a listener block, in the order of `Listener`."""
+        return _LISTENER.unpack_from(self._map, self.listener_at(block) * WORD)
+
+    def route(self, block: int) -> tuple[int, ...]:
+        """Return the words of a route block, in the order of `Route`."""
+        return _ROUTE.unpack_from(self._map, self.route_at(block) * WORD)
+
+    def upstream(self, block: int) -> tuple[int, ...]:
+        """Return the words of an upstream block, in the order of `Upstream`."""
+        return _UPSTREAM.unpack_from(self._map, self.upstream_at(block) * WORD)
+
+    # Keeping the books; the control process only, while no worker writes the block
+
+    def clear_listener(self, block: int) -> None:
+        """Set a listener block to zero, so that it can be used again."""
+        self._clear(self.listener_at(block), LISTENER_WORDS)
+
+    def clear_route(self, block: int) -> None:
+        """Set a route block to zero."""
+        self._clear(self.route_at(block), ROUTE_WORDS)
+
+    def clear_upstream(self, block: int) -> None:
+        """Set an upstream block to zero."""
+        self._clear(self.upstream_at(block), UPSTREAM_WORDS)
+
+    def settle(self, listeners: list[int], routes: list[int], now_ms: int) -> None:
+        """Close in the books what a dead worker left open in these blocks."""
+        words = self.words
+        died = CLOSED_REASONS.index("worker_died")
+        for block in listeners:
+            at = self.listener_at(block)
+            got = self.listener(block)
+            alive = got[Listener.ACCEPTED] - sum(got[Listener.CLOSED :])
+            if alive > 0:
+                words[at + Listener.CLOSED + died] += alive
+                words[at + Listener.LAST_MS] = now_ms
+        for block in routes:
+            at = self.route_at(block)
+            words[at + Route.CLOSED] = words[at + Route.OPENED]
+        words[Header.CONNECTIONS] = 0
+
+    def _clear(self, at: int, length: int) -> None:
+        for index in range(at, at + length):
+            self.words[index] = 0

@@ -1,0 +1,278 @@
+"""Everything a worker does, without the process around it: orders in, reports out.
+
+The engine owns upstreams and listeners and keeps the books: every accepted
+connection ends in exactly one word of its listener's block, whichever part
+ended it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Iterable
+from pathlib import PurePath
+
+from tenantproxy.clock import monotonic_s
+from tenantproxy.dataplane import messages as m
+from tenantproxy.dataplane.acceptor import Acceptor
+from tenantproxy.dataplane.connector import Connector
+from tenantproxy.dataplane.counters import UPSTREAM_WORDS, CounterFile, Header
+from tenantproxy.dataplane.counters import Listener as Word
+from tenantproxy.dataplane.ending import Drain, IdleSweeps
+from tenantproxy.dataplane.flow import Flow, Half, Socket, reset
+from tenantproxy.dataplane.listener import CLOSED, REJECTED, Listener
+from tenantproxy.dataplane.notices import Notices
+from tenantproxy.dataplane.pulse import Pulse
+from tenantproxy.dataplane.pump import Pump
+from tenantproxy.dataplane.stopping import Stopping
+from tenantproxy.dataplane.upstream import Upstream
+
+_ACCEPTED = int(Word.ACCEPTED)  # an IntEnum is slower as an index
+_LAST_MS = int(Word.LAST_MS)
+
+
+class Engine:
+    """Serves on a loop until `close()`. `send` takes reports and never waits."""
+
+    def __init__(
+        self, loop: AbstractEventLoop, counters: CounterFile, send: Callable[[m.Report], None]
+    ) -> None:
+        self._loop = loop
+        self._counters = counters
+        self._send = send
+        self._upstreams: dict[int, Upstream] = {}
+        self._listeners: dict[int, Listener] = {}
+        self._flows = 0
+        self._closing = False
+        self._notices = Notices(loop, send)
+        self._pump = Pump(loop, self._ended, self._broke_half)
+        self._connector = Connector(
+            loop, self._pump, self._upstreams, self._notices, self._rejected, self._broke
+        )
+        self._acceptor = Acceptor(loop, self._begin, self._in_use, self._notices)
+        self._acceptor.pauses = counters.words[Header.ACCEPT_PAUSES]  # a predecessor's count
+        self._stopping = Stopping(loop, self._acceptor, send)
+        self._idle = IdleSweeps(loop, self._cut_idle)
+        self._pulse = Pulse(loop, counters.words, self._gauges)
+
+    @property
+    def flows(self) -> int:
+        """Connections alive, in every state."""
+        return self._flows
+
+    def carry_out(self, order: m.Message, fds: list[int]) -> None:
+        """Carry out an order; its fds become ours. `Quit` is the process's business."""
+        match order:
+            case m.SetUpstreams():
+                self._set_upstreams(order.upstreams)
+            case m.DropUpstreams():
+                for number in order.ids:
+                    if (upstream := self._upstreams.pop(number, None)) is not None:
+                        upstream.retire()
+            case m.OpenListeners():
+                self._open(order.listeners, fds)
+            case m.UpdateListeners():
+                self._update(order.listeners)
+            case m.StopListeners():
+                self._stopping.stop(order.ids, self._known(order.ids), sweep=order.sweep)
+            case m.EndConnections():
+                self._end(order)
+            case m.Adopt():
+                self._adopt(order.listener, fds)
+            case _:
+                for fd in fds:
+                    os.close(fd)
+
+    def close(self) -> None:
+        """End everything at once, with RST; when this returns the loop is left as it was."""
+        self._closing = True
+        self._stopping.close()
+        for listener in self._listeners.values():
+            listener.cancel_drain()
+            self._idle.forget(listener)
+            if listener.sock is not None:
+                self._acceptor.remove(listener)
+                listener.sock.close()
+                listener.sock = None
+            for flow in tuple(listener.flows):
+                self._cut(flow, CLOSED["shutdown"], abort=True)
+        self._gauges()
+        for part in (self._acceptor, self._connector, self._pump, self._notices, self._pulse):
+            part.close()
+
+    # Orders -------------------------------------------------------------------
+
+    def _known(self, ids: Iterable[int]) -> list[Listener]:
+        return [self._listeners[number] for number in ids if number in self._listeners]
+
+    def _set_upstreams(self, orders: Iterable[m.UpstreamOrder]) -> None:
+        changed = set()
+        for order in orders:
+            changed.add(order.id)
+            if (known := self._upstreams.get(order.id)) is not None:
+                known.apply(order)
+            else:
+                at = self._counters.upstream_at(order.block)
+                cells = self._counters.words[at : at + UPSTREAM_WORDS]
+                self._upstreams[order.id] = Upstream(order, cells)
+        self._connector.kick(changed)
+
+    def _open(self, orders: tuple[m.ListenerOrder, ...], fds: list[int]) -> None:
+        opened = []
+        now_s = monotonic_s()
+        for order, fd in zip(orders, fds, strict=False):
+            sock = socket.socket(fileno=fd)
+            sock.setblocking(False)
+            listener = self._listeners.get(order.id)
+            if listener is None:
+                listener = self._listeners[order.id] = Listener(order, self._counters)
+            else:
+                listener.cancel_drain()
+                self._stopping.finish(listener)
+            listener.open(order, sock, now_s)
+            self._acceptor.add(listener)
+            self._idle.watch(listener)
+            opened.append(order.id)
+        if len(fds) < len(orders):
+            missing = ", ".join(order.name for order in orders[len(fds) :])
+            self._notices.add("fd_limit", "", f"no descriptors for {missing}")
+        self._send(m.Opened(tuple(opened)))
+
+    def _update(self, orders: Iterable[m.ListenerOrder]) -> None:
+        for order in orders:
+            listener = self._listeners.get(order.id)
+            if listener is not None:
+                listener.update(order)
+                self._idle.again(listener)
+
+    def _end(self, order: m.EndConnections) -> None:
+        empty = [number for number in order.ids if number not in self._listeners]
+        for listener in self._known(order.ids):
+            listener.cancel_drain()
+            listener.ending = False
+            if order.mode == "kill":
+                for flow in tuple(listener.flows):
+                    self._cut(flow, CLOSED["killed"], abort=True)
+            elif order.mode == "drain" and listener.flows:
+                listener.drain = Drain(self._loop, listener, order.window_s, self._cut_drained)
+            listener.forget = order.forget
+            if listener.flows:
+                listener.ending = True
+            else:
+                self._empty(listener)
+                empty.append(listener.id)
+        if empty:
+            self._send(m.Drained(tuple(empty)))
+
+    def _adopt(self, number: int, fds: list[int]) -> None:
+        listener = self._listeners.get(number)
+        for fd in fds:
+            if listener is None:
+                reset(Socket(fileno=fd))
+                continue
+            sock = Socket(fileno=fd)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            self._serve(listener, sock, adopted=True)
+        if listener is None and fds:
+            self._notices.add("internal", "", f"connections of unknown listener {number}")
+
+    # The life of a connection, as the books see it --------------------------------
+
+    def _begin(self, listener: Listener, fd: int) -> None:
+        # Family and kind are given: the constructor would ask the kernel for them.
+        self._serve(listener, Socket(listener.family, socket.SOCK_STREAM, 0, fd), adopted=False)
+
+    def _serve(self, listener: Listener, sock: Socket, *, adopted: bool) -> None:
+        cells = listener.cells
+        cells[_ACCEPTED] += 1
+        cells[_LAST_MS] = self._pump.touch()
+        flow = Flow(listener, listener.next_route(), sock)
+        flow.adopted = adopted
+        listener.flows.add(flow)
+        self._flows += 1
+        if listener.idle_timer is None:
+            self._idle.watch(listener)
+        self._connector.begin(flow)
+
+    def _rejected(self, flow: Flow, word: int) -> None:
+        reset(flow.client.sock)
+        del flow.client.flow
+        self._over(flow, word)
+
+    def _ended(self, flow: Flow, word: int) -> None:
+        flow.endpoint.live -= 1
+        self._over(flow, word)
+
+    def _over(self, flow: Flow, word: int) -> None:
+        listener = flow.listener
+        cells = listener.cells
+        cells[word] += 1
+        cells[_LAST_MS] = self._pump.now_ms
+        listener.flows.discard(flow)
+        self._flows -= 1
+        self._acceptor.freed()
+        if listener.ending and not listener.flows and not self._closing:
+            self._empty(listener)
+            self._send(m.Drained((listener.id,)))
+
+    def _empty(self, listener: Listener) -> None:
+        """The listener was told to end its connections, and has none left."""
+        listener.cancel_drain()
+        listener.ending = False
+        if listener.forget:
+            self._idle.forget(listener)
+            self._stopping.finish(listener)
+            del self._listeners[listener.id]
+
+    # Cutting ------------------------------------------------------------------------
+
+    def _cut(self, flow: Flow, word: int, *, abort: bool) -> None:
+        if self._pump.has(flow):
+            self._pump.end(flow, word, abort=abort)
+        else:
+            self._connector.give_up(flow, REJECTED["shutdown"])
+
+    def _cut_drained(self, flow: Flow) -> None:
+        self._cut(flow, CLOSED["drained"], abort=False)
+
+    def _cut_idle(self, flow: Flow) -> None:
+        if self._pump.has(flow):
+            self._pump.end(flow, CLOSED["idle_timeout"])
+
+    def _broke_half(self, half: Half, error: Exception) -> None:
+        self._broke(getattr(half, "flow", None), error)
+
+    def _broke(self, flow: Flow | None, error: Exception) -> None:
+        """Serving a flow raised what it should not: that flow ends, and people hear of it."""
+        name = "" if flow is None else flow.listener.order.name
+        self._notices.add("internal", name, f"{type(error).__name__}: {error}{_place(error)}")
+        if flow is None or flow not in flow.listener.flows:
+            return
+        if self._pump.has(flow):
+            self._pump.end(flow, CLOSED["internal"], abort=True)
+        else:
+            self._connector.give_up(flow, REJECTED["internal"])
+
+    # Gauges ---------------------------------------------------------------------------
+
+    def _in_use(self) -> int:
+        return 2 * self._flows + self._pump.lingering
+
+    def _gauges(self) -> None:
+        words = self._counters.words
+        self._pump.touch()
+        words[Header.CONNECTIONS] = self._flows
+        words[Header.FDS_FREE] = max(0, self._acceptor.free())
+        words[Header.ACCEPT_PAUSES] = self._acceptor.pauses
+
+
+def _place(error: Exception) -> str:
+    """Return where an error was raised, for a notice of one line."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return ""
+    return f" ({PurePath(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno})"

@@ -1,0 +1,111 @@
+"""A connection through the proxy: a flow of two halves, the client's and the server's."""
+
+from __future__ import annotations
+
+import _socket
+import fcntl
+import socket
+import struct
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tenantproxy.dataplane.balancer import Endpoint
+
+if TYPE_CHECKING:
+    from tenantproxy.dataplane.listener import Listener, Route
+    from tenantproxy.dataplane.upstream import Upstream
+
+Socket = _socket.socket
+"""Without the wrapper class of `socket`: cheaper to make, and no reference cycle."""
+
+UNWATCHED = -1
+"""`Half.mask` of a half that the epoll does not know."""
+OVER = -2
+"""`Half.mask` of a half whose flow has ended; nothing may be done with it."""
+FIRST_SIZE = 65_536
+"""Bytes of the first read: one answer, one chunk; grows if the flow proves to be bulk."""
+
+_LINGER_RESET = struct.pack("ii", 1, 0)
+_SIOCOUTQNSD = 0x894B
+_INT = struct.Struct("i")
+
+
+class Half:
+    """One socket of a flow, with what has to be written to it and what was read from it."""
+
+    __slots__ = (
+        "broken", "cell", "eof", "fd", "flow", "last_ms", "mask", "on", "paused", "peer",
+        "pending", "read", "size", "sock",
+    )  # fmt: skip
+
+    cell: memoryview
+    """Where bytes read from this half are counted: bytes, then milliseconds."""
+    on: Callable[[Half, int], None]
+    """Called with the events of the epoll."""
+    read: Callable[[Half, int], None]
+    """What `on` is while nothing but reading is to be done."""
+    peer: Half
+    flow: Flow
+
+    def __init__(self, sock: Socket, fd: int, flow: Flow) -> None:
+        self.sock = sock
+        self.fd = fd
+        self.flow = flow
+        self.mask = UNWATCHED
+        self.size = FIRST_SIZE
+        self.last_ms = 0
+        self.pending: memoryview | None = None
+        """Read from the peer and not yet taken by our socket. While it is there, the peer
+        is paused: never more than one buffer a direction."""
+        self.paused = False
+        """Not read from, because the peer has pending bytes."""
+        self.eof = False
+        """Nothing more will be read from here."""
+        self.broken = False
+        """Nothing more can be written to here; what it sent before is still passed on."""
+
+
+class Flow:
+    """What belongs to both halves. `server` is there once a connect was tried."""
+
+    __slots__ = (
+        "adopted", "at_s", "backoff_s", "client", "deadline_s", "endpoint", "listener", "route",
+        "server", "tried", "upstream",
+    )  # fmt: skip
+
+    upstream: Upstream
+    endpoint: Endpoint
+
+    def __init__(self, listener: Listener, route: Route, sock: Socket) -> None:
+        self.listener = listener
+        self.route = route
+        self.client = Half(sock, sock.fileno(), self)
+        self.server: Half | None = None
+        self.adopted = False
+        """Another process may still have the client's socket: it must be taken out of the
+        epoll before it is closed."""
+        self.at_s = 0.0
+        """When the present connect began; then when it was done."""
+        self.deadline_s = 0.0
+        self.tried: tuple[Endpoint, ...] = ()
+        self.backoff_s = 0.0
+        """Not 0: held while the listener wakes; the time to the next try."""
+
+
+def reset(sock: Socket) -> None:
+    """Close with an RST; unsent bytes are lost."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
+    except OSError:
+        pass
+    sock.close()
+
+
+def unsent(sock: Socket) -> int:
+    """Return how many bytes the kernel took and has not put on the wire (tcp(7), SIOCOUTQNSD)."""
+    try:
+        answer = fcntl.ioctl(sock.fileno(), _SIOCOUTQNSD, bytes(_INT.size))
+    except OSError:
+        return 0
+    count: int = _INT.unpack(answer)[0]
+    return count

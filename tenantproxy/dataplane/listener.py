@@ -1,0 +1,113 @@
+"""A listener as a worker knows it: where its connections go, and those it has."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from tenantproxy.dataplane import counters
+from tenantproxy.dataplane.messages import ListenerOrder, RouteOrder
+from tenantproxy.model.split import Split, step
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from tenantproxy.dataplane.ending import Drain
+    from tenantproxy.dataplane.flow import Flow
+
+CLOSED = {name: counters.Listener.CLOSED + i for i, name in enumerate(counters.CLOSED_REASONS)}
+"""Word of the listener block that counts connections closed for this reason."""
+REJECTED = {
+    name: counters.Listener.REJECTED + i for i, name in enumerate(counters.REJECTED_REASONS)
+}
+"""Word of the listener block that counts connections refused for this reason."""
+
+
+class Route:
+    """One member of the split: an upstream, and what moved between it and this listener."""
+
+    __slots__ = ("bytes_in", "bytes_out", "cells", "upstream_id")
+
+    def __init__(self, order: RouteOrder, cells: memoryview) -> None:
+        self.upstream_id = order.upstream
+        self.cells = cells
+        """The route block, words of `counters.Route`."""
+        self.bytes_in = cells[counters.Route.BYTES_IN : counters.Route.BYTES_IN + 2]
+        """From clients: bytes, then the millisecond of the last."""
+        self.bytes_out = cells[counters.Route.BYTES_OUT : counters.Route.BYTES_OUT + 2]
+
+
+class Listener:
+    """Sockets and counters of one listener. Swapping its split touches no connection.
+
+    Routes are made when their first connection comes: of ten thousand
+    listeners few are ever used in one worker.
+    """
+
+    __slots__ = (
+        "_routes", "_words", "cells", "drain", "ending", "family", "flows", "forget", "held",
+        "hold_until_s", "id", "idle_timer", "order", "point", "sock", "split", "waking",
+    )  # fmt: skip
+
+    def __init__(self, order: ListenerOrder, words: counters.CounterFile) -> None:
+        self.id = order.id
+        self._words = words
+        at = words.listener_at(order.block)
+        self.cells = words.words[at : at + counters.LISTENER_WORDS]
+        """The listener block, words of `counters.Listener`."""
+        self._routes: dict[tuple[int, int], Route] = {}
+        self.point = int.from_bytes(os.urandom(4))
+        """Where the golden walk is. It begins anywhere: a port that wakes for one connection
+        at a time must not send each of them to the same member."""
+        self.sock: socket.socket | None = None
+        """None while stopped."""
+        self.family = socket.AF_INET
+        self.flows: set[Flow] = set()
+        """Everything accepted that has not ended: connecting, held and connected."""
+        self.held = 0
+        """How many of `flows` wait for an upstream to appear."""
+        self.waking = False
+        self.hold_until_s = 0.0
+        self.ending = False
+        """Told to end its connections; says so when none is left."""
+        self.forget = False
+        self.drain: Drain | None = None
+        self.idle_timer: asyncio.TimerHandle | None = None
+        self.update(order)
+
+    def update(self, order: ListenerOrder) -> None:
+        """Swap the split and the timeouts; what the split forgets stays with its connections."""
+        self.order = order
+        self.split = Split.of([route.weight for route in order.routes])
+        if self._routes:
+            named = {(route.upstream, route.block) for route in order.routes}
+            self._routes = {key: route for key, route in self._routes.items() if key in named}
+
+    def open(self, order: ListenerOrder, sock: socket.socket, now_s: float) -> None:
+        """Begin, or begin again, with a listening socket; the listener is waking."""
+        self.update(order)
+        self.sock = sock
+        self.family = sock.family
+        self.waking = True
+        self.hold_until_s = now_s + order.hold_s
+        self.ending = self.forget = False
+
+    def cancel_drain(self) -> None:
+        """Cut nobody any more for the drain that may run."""
+        if self.drain is not None:
+            self.drain.cancel()
+            self.drain = None
+
+    def next_route(self) -> Route:
+        """Return the route of the next connection, by the shares of the split."""
+        self.point = point = step(self.point)
+        order = self.order.routes[self.split.at(point)]
+        route = self._routes.get((order.upstream, order.block))
+        return route if route is not None else self._make(order)
+
+    def _make(self, order: RouteOrder) -> Route:
+        at = self._words.route_at(order.block)
+        route = Route(order, self._words.words[at : at + counters.ROUTE_WORDS])
+        self._routes[order.upstream, order.block] = route
+        return route
