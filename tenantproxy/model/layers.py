@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-from tenantproxy.model.delta import Tenants, delta
+from tenantproxy.model.delta import Delta, Tenants
 from tenantproxy.model.spec import ListenerSpec, SplitMember, TenantSpec, UpstreamSpec
 
 
@@ -111,11 +111,8 @@ def _lay_over(
     return replace(tenant, upstreams=upstreams, listeners=listeners)
 
 
-def record(
-    file: Tenants, overlay: Overlay, before: Tenants, after: Tenants
-) -> dict[Unit, ApiChange]:
-    """Return the overlay once the API has turned `before` into `after`."""
-    found = delta(before, after)
+def record(file: Tenants, overlay: Overlay, found: Delta) -> dict[Unit, ApiChange]:
+    """Return the overlay once the API has made the changes in `found`."""
     units: dict[Unit, Value] = {}
     for name, (_, new) in found.tenants.items():
         units[Unit("tenant", name)] = None if new is None else tuple(sorted(new.labels.items()))

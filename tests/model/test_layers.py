@@ -5,7 +5,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenantproxy.model.layers import Unit, merge, record
+from tenantproxy.model.delta import delta
+from tenantproxy.model.layers import Unit, merge
+from tenantproxy.model.layers import record as record_delta
 from tenantproxy.model.spec import (
     EndpointSpec,
     ListenerSpec,
@@ -13,6 +15,10 @@ from tenantproxy.model.spec import (
     TenantSpec,
     UpstreamSpec,
 )
+
+
+def record(file, overlay, before, after):
+    return record_delta(file, overlay, delta(before, after))
 
 
 def upstream(name, port=1):

@@ -1,0 +1,1 @@
+"""The one process that decides: desired state, plans carried out, ports, workers."""

@@ -1,0 +1,206 @@
+"""Who owns which counter block, and what the counters say over all workers.
+
+A listener gets its blocks when it opens for the first time: reading an
+untouched block would cost a page of memory. When a listener is gone its
+route counts are folded into its upstreams', which must never go down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from tenantproxy.dataplane.counters import (
+    CLOSED_REASONS,
+    CONNECT_ERRORS,
+    HISTOGRAM_WORDS,
+    REJECTED_REASONS,
+    CounterFile,
+    Header,
+    Route,
+)
+from tenantproxy.dataplane.counters import Listener as ListenerWords
+from tenantproxy.dataplane.counters import Upstream as UpstreamWords
+from tenantproxy.errors import ListenFailed
+from tenantproxy.model.views import Histogram, Totals
+
+_N_CLOSED = len(CLOSED_REASONS)
+
+
+class Blocks:
+    """Hands out numbers from 0 up, lowest free first is not promised."""
+
+    def __init__(self, capacity: int, what: str) -> None:
+        self._capacity, self._what = capacity, what
+        self._next = 0
+        self._free: list[int] = []
+
+    def take(self) -> int:
+        """Return a free number.
+
+        Raises:
+            ListenFailed: all are in use.
+        """
+        if self._free:
+            return self._free.pop()
+        if self._next >= self._capacity:
+            raise ListenFailed(f"more than {self._capacity} {self._what} counters are in use")
+        self._next += 1
+        return self._next - 1
+
+    def give_back(self, number: int) -> None:
+        self._free.append(number)
+
+
+class Books:
+    """The counters of all worker slots together."""
+
+    def __init__(self, files: Sequence[CounterFile]) -> None:
+        self.files = files
+        capacity = files[0].capacity
+        self._listeners = Blocks(capacity.listeners, "listener")
+        self._routes = Blocks(capacity.routes, "route")
+        self._upstreams = Blocks(capacity.upstreams, "upstream")
+        self._folded: dict[int, list[int]] = {}
+        """By upstream block: what routes that are gone had counted."""
+
+    # Blocks ---------------------------------------------------------------
+
+    def take_listener(self) -> int:
+        return self._listeners.take()
+
+    def take_route(self) -> int:
+        return self._routes.take()
+
+    def take_upstream(self) -> int:
+        return self._upstreams.take()
+
+    def drop_listener(self, block: int) -> None:
+        """Clear a block that no worker writes any more and let it be used again."""
+        for file in self.files:
+            file.clear_listener(block)
+        self._listeners.give_back(block)
+
+    def drop_route(self, block: int, upstream_block: int | None) -> None:
+        """As `drop_listener`; the counts stay with the upstream, if there still is one."""
+        if upstream_block is not None:
+            folded = self._folded.setdefault(upstream_block, [0, 0, 0])
+            opened, _, bytes_in, bytes_out, _ = self._route(block)
+            folded[0] += opened
+            folded[1] += bytes_in
+            folded[2] += bytes_out
+        for file in self.files:
+            file.clear_route(block)
+        self._routes.give_back(block)
+
+    def drop_upstream(self, block: int) -> None:
+        self._folded.pop(block, None)
+        for file in self.files:
+            file.clear_upstream(block)
+        self._upstreams.give_back(block)
+
+    def settle(self, worker: int, listeners: list[int], routes: list[int], now_s: float) -> None:
+        """Close in the books what a dead worker left open."""
+        self.files[worker].settle(listeners, routes, int(now_s * 1000))
+
+    # Reading ----------------------------------------------------------------
+
+    def activity(self, block: int | None, routes: Iterable[int]) -> tuple[int, float]:
+        """Return connections now, and CLOCK_MONOTONIC of the last sign of life (0: none).
+
+        The idle clock: cheap enough to be asked for one port at a time.
+        """
+        if block is None:
+            return 0, 0.0
+        live = last_ms = 0
+        for file in self.files:
+            words = file.listener(block)
+            live += words[0] - sum(words[2:])
+            last_ms = max(last_ms, words[ListenerWords.LAST_MS])
+        for route in routes:
+            last_ms = max(last_ms, self._route(route)[4])
+        return max(live, 0), last_ms / 1000
+
+    def listener_totals(self, block: int | None, routes: Iterable[int]) -> Totals:
+        """Return everything counted for a listener."""
+        if block is None:
+            return NOTHING
+        words = [
+            sum(column) for column in zip(*(f.listener(block) for f in self.files), strict=True)
+        ]
+        last_ms = max(file.listener(block)[ListenerWords.LAST_MS] for file in self.files)
+        bytes_in = bytes_out = 0
+        for route in routes:
+            _, _, came, went, moved_ms = self._route(route)
+            bytes_in, bytes_out, last_ms = bytes_in + came, bytes_out + went, max(last_ms, moved_ms)
+        return Totals(
+            connections=max(words[0] - sum(words[2:]), 0),
+            connections_total=words[0],
+            closed=dict(zip(CLOSED_REASONS, words[2:], strict=False)),
+            rejected=dict(zip(REJECTED_REASONS, words[2 + _N_CLOSED :], strict=True)),
+            bytes_in=bytes_in,
+            bytes_out=bytes_out,
+            last_activity_s=last_ms / 1000 if last_ms else None,
+        )
+
+    def upstream_totals(self, block: int, routes: Iterable[int]) -> Totals:
+        """Return everything counted for an upstream."""
+        opened, bytes_in, bytes_out = self._folded.get(block, (0, 0, 0))
+        live = last_ms = 0
+        for route in routes:
+            began, ended, came, went, moved_ms = self._route(route)
+            opened, live = opened + began, live + began - ended
+            bytes_in, bytes_out, last_ms = bytes_in + came, bytes_out + went, max(last_ms, moved_ms)
+        return Totals(
+            connections=max(live, 0),
+            connections_total=opened,
+            bytes_in=bytes_in,
+            bytes_out=bytes_out,
+            last_activity_s=last_ms / 1000 if last_ms else None,
+        )
+
+    def upstream_details(self, block: int) -> tuple[dict[str, int], Histogram, Histogram]:
+        """Return connect errors by reason, connect times and first-byte times."""
+        words = [
+            sum(column) for column in zip(*(f.upstream(block) for f in self.files), strict=True)
+        ]
+        return (
+            dict(zip(CONNECT_ERRORS, words, strict=False)),
+            _histogram(words, UpstreamWords.CONNECT),
+            _histogram(words, UpstreamWords.FIRST_BYTE),
+        )
+
+    def loop_lag_s(self, worker: int) -> float:
+        """Return the worker's last measured loop lag."""
+        return self.files[worker].header()[Header.LOOP_LAG_US] / 1e6
+
+    def connections(self, worker: int) -> int:
+        """Return the worker's connections in every state."""
+        return self.files[worker].header()[Header.CONNECTIONS]
+
+    def close(self) -> None:
+        """Unmap everything."""
+        for file in self.files:
+            file.close()
+
+    def _route(self, block: int) -> tuple[int, int, int, int, int]:
+        """Return opened, closed, bytes in, bytes out, last ms, over all workers."""
+        opened = closed = bytes_in = bytes_out = last_ms = 0
+        for file in self.files:
+            words = file.route(block)
+            opened += words[Route.OPENED]
+            closed += words[Route.CLOSED]
+            bytes_in += words[Route.BYTES_IN]
+            bytes_out += words[Route.BYTES_OUT]
+            last_ms = max(last_ms, words[Route.LAST_IN_MS], words[Route.LAST_OUT_MS])
+        return opened, closed, bytes_in, bytes_out, last_ms
+
+
+NOTHING = Totals(
+    closed=dict.fromkeys(CLOSED_REASONS, 0), rejected=dict.fromkeys(REJECTED_REASONS, 0)
+)
+NO_TIMES = Histogram((0,) * (HISTOGRAM_WORDS - 1), 0.0)
+
+
+def _histogram(words: list[int], first: int) -> Histogram:
+    *counts, sum_us = words[first : first + HISTOGRAM_WORDS]
+    return Histogram(tuple(counts), sum_us / 1e6)

@@ -1,0 +1,431 @@
+"""The facade's implementation: one object that holds the control side together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import fields, replace
+
+import tenantproxy
+from tenantproxy import clock
+from tenantproxy.control import sockets
+from tenantproxy.control.books import Books
+from tenantproxy.control.desired import Candidate, Desired
+from tenantproxy.control.events import Events
+from tenantproxy.control.facade import Watch
+from tenantproxy.control.fleet import Fleet
+from tenantproxy.control.history import History
+from tenantproxy.control.keeper import Keeper
+from tenantproxy.control.listener import Listener
+from tenantproxy.control.lookout import Lookout
+from tenantproxy.control.notices import Notices
+from tenantproxy.control.ports import Ports
+from tenantproxy.control.reconciler import Reconciler
+from tenantproxy.control.registry import Registry
+from tenantproxy.control.upstreams import Upstreams
+from tenantproxy.dataplane.messages import Drained, Message, Notice, Opened, Stopped
+from tenantproxy.errors import (
+    Conflict,
+    DocumentError,
+    Problem,
+    TenantProxyError,
+)
+from tenantproxy.model import edit
+from tenantproxy.model.checks import check_tenant
+from tenantproxy.model.delta import Change, Tenants, changes, delta
+from tenantproxy.model.lifecycle import State
+from tenantproxy.model.spec import (
+    Connections,
+    Document,
+    ListenerKey,
+    ListenerSpec,
+    PolicySpec,
+    ProxySpec,
+    SplitMember,
+    TenantSpec,
+    UpstreamKey,
+    UpstreamSpec,
+)
+from tenantproxy.model.views import (
+    Event,
+    GenerationView,
+    ListenerView,
+    Source,
+    Status,
+    TenantView,
+    UpstreamView,
+)
+from tenantproxy.tasks import Background
+
+_GONE_S = 1.0
+
+
+class Controller:
+    """Build on a running loop, `start`, and end with `shutdown`.
+
+    The order of calls in `start` and `shutdown` is the order of the daemon's
+    life; everything between is the facade.
+    """
+
+    def __init__(self, proxy: ProxySpec, *, workers: int, document_path: str | None) -> None:
+        self.proxy = proxy
+        self._path = document_path
+        self._first_port = sockets.first_unprivileged_port()
+        self._events = Events()
+        self._background = Background(self._task_died)
+        self._notices = Notices(self._events)
+        self._fleet = Fleet(
+            workers,
+            on_ready=self._worker_ready,
+            on_lost=self._worker_lost,
+            on_report=self._report,
+        )
+        self._books = Books([worker.counters for worker in self._fleet.workers])
+        self._upstreams = Upstreams(self._fleet, self._books, self._events, self._background)
+        each = workers if proxy.accept == "reuseport" else 1
+        self._registry = Registry(proxy.listen_address, each, self._books, self._upstreams)
+        self._ports = Ports(
+            self._registry,
+            self._fleet,
+            self._books,
+            self._upstreams,
+            self._events,
+            self._background,
+        )
+        self._ports.on_free = self._plan_again
+        self._reconciler = Reconciler(proxy, self._ports, self._upstreams, self._events)
+        self._keeper = Keeper(
+            self._ports,
+            self._books,
+            self._events,
+            self._background,
+            self._labels,
+            self._reconciler.withdrawn,
+        )
+        self._desired = Desired(self._check)
+        self._history = History(self._events)
+        self._lookout = Lookout(self._registry, self._upstreams, self._books, self._keeper.idle)
+        self._one_change = asyncio.Lock()
+        self._started_s = clock.wall_s()
+        self._some_ready = asyncio.Event()
+        self._started = self._stopping = self._ended = False
+        self._restarts = 0
+
+    # Life -----------------------------------------------------------------------
+
+    async def start(self, document: Document, policies: Sequence[PolicySpec]) -> None:
+        """Bind every port and start the workers; when this returns one worker is ready.
+
+        A port that a foreign process has fails its listener alone.
+
+        Raises:
+            FdLimit, DocumentError, PortError: the document cannot run here.
+        """
+        self._keeper.use(policies)
+        self._apply(self._desired.from_file(document.tenants), "file", tolerant=True)
+        self._history.last_success_s = clock.wall_s()
+        self._fleet.start(self._background)
+        await self._some_ready.wait()
+        self._started = True
+
+    async def shutdown(self, *, keep_accepting_s: float, drain_s: float) -> None:
+        """Go down in order: not ready, keep accepting, stop, drain, cut; all is closed then."""
+        self._stopping = True
+        await asyncio.sleep(keep_accepting_s)
+        await self._ports.stop_all()
+        end_s = clock.monotonic_s() + drain_s
+        while (live := self._ports.live_connections()) and clock.monotonic_s() < end_s:
+            await asyncio.sleep(0.05)
+        if live:
+            self._events.add("cut", f"{live} connections outlived the drain of {drain_s:g} s")
+        await self._fleet.quit(within_s=2.0)
+        await self.abort()
+
+    async def abort(self) -> None:
+        """End now: workers are killed, sockets closed, nothing is left. Again: nothing happens."""
+        if self._ended:
+            return
+        self._stopping = self._ended = True
+        await self._fleet.quit(within_s=0)
+        self._keeper.idle.close()
+        await self._background.close()
+        self._events.end()
+        self._ports.close_sockets()
+        self._fleet.close()
+        self._books.close()
+
+    # Looking --------------------------------------------------------------------
+
+    def status(self) -> Status:
+        low, high = self.proxy.port_range
+        workers = tuple(
+            replace(
+                view,
+                loop_lag_s=self._books.loop_lag_s(view.index),
+                connections=self._books.connections(view.index),
+            )
+            for view in self._fleet.views()
+        )
+        return Status(
+            version=tenantproxy.__version__,
+            ready=self._started and not self._stopping and bool(self._fleet.ready()),
+            generation=self._history.generation,
+            started_s=self._started_s,
+            ports_used=len(self._registry.holders),
+            ports_capacity=high - low + 1,
+            workers=workers,
+            accept=self.proxy.accept,
+            document=self._path,
+            document_problems=self._history.problems,
+            restart_needed=self._history.restart_needed,
+            last_reload_success_s=self._history.last_success_s,
+            reloads=dict(self._history.reloads),
+            policy_actions=dict(self._keeper.actions),
+            worker_restarts=self._restarts,
+        )
+
+    def document(self) -> Document:
+        return Document(self.proxy, self._now)
+
+    def tenants(self) -> list[TenantView]:
+        return [self._lookout.tenant(t) for _, t in sorted(self._now.items())]
+
+    def tenant(self, name: str) -> TenantView:
+        return self._lookout.tenant(edit.tenant(self._now, name))
+
+    def listeners(self, tenant: str | None = None) -> list[ListenerView]:
+        if tenant is not None:
+            names = sorted(edit.tenant(self._now, tenant).listeners)
+            keys = [ListenerKey(tenant, name) for name in names]
+        else:
+            keys = sorted(self._registry.by_key)
+        return [
+            self._lookout.listener(self._registry.by_key[k])
+            for k in keys
+            if k in self._registry.by_key
+        ]
+
+    def listener(self, key: ListenerKey) -> ListenerView:
+        return self._lookout.listener(self._port(key))
+
+    def listener_snapshots(self) -> Iterable[ListenerView]:
+        return self._lookout.listeners()
+
+    def upstreams(self, tenant: str | None = None) -> list[UpstreamView]:
+        if tenant is not None:
+            edit.tenant(self._now, tenant)
+        return sorted(self._lookout.upstreams(tenant), key=lambda view: view.spec.key)
+
+    def upstream(self, key: UpstreamKey) -> UpstreamView:
+        edit.upstream(self._now, key)
+        used_by = edit.users(self._now[key.tenant]).get(key.upstream, ())
+        return self._lookout.upstream(self._upstreams.by_key[key], used_by)
+
+    def upstream_snapshots(self) -> Iterable[UpstreamView]:
+        return self._lookout.upstreams()
+
+    def policies(self) -> Sequence[PolicySpec]:
+        return self._keeper.policies
+
+    def events(self, *, after: int = 0, limit: int = 1000) -> list[Event]:
+        return self._events.after(after, limit)
+
+    def watch(self, *, after: int | None = None) -> AbstractContextManager[Watch]:
+        return self._events.follow(after)
+
+    def generations(self) -> list[GenerationView]:
+        return self._history.newest_first()
+
+    # Changing ----------------------------------------------------------------------
+
+    def diff(self, document: Document) -> list[Change]:
+        lines = changes(delta(self._now, document.tenants))
+        return [*_proxy_changes(self.proxy, document.proxy), *lines]
+
+    async def put_document(self, document: Document, *, dry_run: bool = False) -> list[Change]:
+        if proxy := _proxy_changes(self.proxy, document.proxy):
+            names = ", ".join(change.name for change in proxy)
+            raise Conflict(
+                f"{names} is read at start and cannot change while the daemon runs",
+                hint="restart the daemon with the new document",
+            )
+        return await self._change(dict(document.tenants), dry_run=dry_run)
+
+    async def put_tenant(self, tenant: TenantSpec, *, dry_run: bool = False) -> list[Change]:
+        return await self._change(edit.with_tenant(self._now, tenant), dry_run=dry_run)
+
+    async def delete_tenant(
+        self, name: str, *, connections: Connections = "drain", dry_run: bool = False
+    ) -> list[Change]:
+        after = edit.without_tenant(self._now, name)
+        return await self._change(after, how=connections, dry_run=dry_run)
+
+    async def put_listener(self, listener: ListenerSpec, *, dry_run: bool = False) -> list[Change]:
+        return await self._change(edit.with_listener(self._now, listener), dry_run=dry_run)
+
+    async def delete_listener(
+        self, key: ListenerKey, *, connections: Connections = "drain", dry_run: bool = False
+    ) -> list[Change]:
+        after = edit.without_listener(self._now, key)
+        return await self._change(after, how=connections, dry_run=dry_run)
+
+    async def put_upstream(self, upstream: UpstreamSpec, *, dry_run: bool = False) -> list[Change]:
+        return await self._change(edit.with_upstream(self._now, upstream), dry_run=dry_run)
+
+    async def delete_upstream(self, key: UpstreamKey, *, dry_run: bool = False) -> list[Change]:
+        return await self._change(edit.without_upstream(self._now, key), dry_run=dry_run)
+
+    async def set_split(
+        self, key: ListenerKey, split: tuple[SplitMember, ...], *, dry_run: bool = False
+    ) -> list[Change]:
+        return await self._change(edit.with_split(self._now, key, split), dry_run=dry_run)
+
+    # One port -------------------------------------------------------------------------
+
+    async def open(self, key: ListenerKey) -> ListenerView:
+        listener = self._port(key)
+        self._reconciler.withdrawn.pop(key, None)
+        async with asyncio.timeout(listener.spec.wake.timeout_s + 1):
+            await self._ports.open(listener, "asked to open")
+        return self._lookout.listener(listener)
+
+    async def sleep(self, key: ListenerKey, *, connections: Connections = "drain") -> ListenerView:
+        listener = self._port(key)
+        if listener.state in (State.CLOSED, State.COOLING, State.FAILED):
+            raise Conflict(
+                f"listener {key} is {listener.state}, only a port that is bound can sleep",
+                hint=f"`tenantproxy open {key}` binds it",
+            )
+        await self._ports.sleep(listener, connections, "asked to sleep")
+        return self._lookout.listener(listener)
+
+    async def close(self, key: ListenerKey, *, connections: Connections = "drain") -> ListenerView:
+        listener = self._port(key)
+        self._reconciler.withdrawn[key] = "asked to close"
+        await self._ports.close(listener, connections, "asked to close")
+        end_s = clock.monotonic_s() + _GONE_S
+        while (
+            listener.state is State.DRAINING
+            and (connections == "kill" or not self._registry.activity(listener)[0])
+            and clock.monotonic_s() < end_s
+        ):
+            await asyncio.sleep(0.005)
+        return self._lookout.listener(listener)
+
+    # The document's source --------------------------------------------------------------
+
+    async def apply_source(
+        self, document: Document, policies: Sequence[PolicySpec], *, source: Source
+    ) -> list[Change]:
+        async with self._one_change:
+            try:
+                candidate = self._desired.from_file(document.tenants)
+                lines = self._apply(candidate, source)
+            except TenantProxyError as error:
+                self._history.refused(_problems_of(error), source)
+                raise
+            self._keeper.use(policies)
+            restart = [change.name for change in _proxy_changes(self.proxy, document.proxy)]
+            self._history.reloaded(lines, candidate.dropped, restart)
+            return lines
+
+    def refuse_source(self, problems: Sequence[str], *, source: Source) -> None:
+        self._history.refused(tuple(problems), source)
+
+    # Inside ----------------------------------------------------------------------------
+
+    async def _change(
+        self, tenants: Tenants, *, how: Connections = "drain", dry_run: bool
+    ) -> list[Change]:
+        async with self._one_change:
+            candidate = self._desired.from_api(tenants)
+            return self._apply(candidate, "api", how=how, dry_run=dry_run)
+
+    def _apply(
+        self,
+        candidate: Candidate,
+        source: Source,
+        *,
+        how: Connections = "drain",
+        tolerant: bool = False,
+        dry_run: bool = False,
+    ) -> list[Change]:
+        """Prepare and commit one generation; no await between, so nothing comes in between."""
+        found = candidate.found
+        lines = changes(found)
+        if found:
+            prepared = self._reconciler.prepare(found, tolerant=tolerant)
+            if dry_run:
+                self._reconciler.give_up(prepared)
+                return lines
+            self._history.generation += 1
+            self._reconciler.commit(prepared, self._history.generation, how)
+            self._history.applied(lines, source)
+        elif dry_run:
+            return lines
+        self._desired.commit(candidate)
+        self._lookout.tenants, self._lookout.overlay = candidate.tenants, candidate.overlay
+        return lines
+
+    def _plan_again(self, key: ListenerKey) -> None:
+        if not self._stopping:
+            self._reconciler.again([key], self._now, self._history.generation)
+
+    def _worker_ready(self, index: int) -> None:
+        self._ports.worker_ready(index)
+        self._some_ready.set()
+        if self._restarts:
+            self._events.add("worker_ready", "takes connections", about=f"worker/{index}")
+
+    def _worker_lost(self, index: int, why: str) -> None:
+        self._ports.worker_lost(index)
+        if not self._stopping:
+            self._restarts += 1
+            self._events.add("worker_died", why, about=f"worker/{index}", level="error")
+
+    def _report(self, worker: int, message: Message) -> None:
+        match message:
+            case Opened(ids):
+                self._ports.opened(ids)
+            case Stopped(ids):
+                self._ports.stopped(worker, ids)
+            case Drained(ids):
+                self._ports.drained(worker, ids)
+            case Notice():
+                self._notices.add(worker, message, clock.monotonic_s())
+            case _:
+                self._events.add("worker_talks_nonsense", str(message), level="error")
+
+    def _task_died(self, name: str, error: BaseException) -> None:
+        self._events.add("internal_error", f"{name}: {error!r}", level="error")
+
+    def _check(self, tenant: TenantSpec) -> list[Problem]:
+        return check_tenant(tenant, self.proxy, first_unprivileged_port=self._first_port)
+
+    def _labels(self, tenant: str) -> Mapping[str, str]:
+        spec = self._now.get(tenant)
+        return {} if spec is None else spec.labels
+
+    @property
+    def _now(self) -> Tenants:
+        """The desired state in force."""
+        return self._desired.tenants
+
+    def _port(self, key: ListenerKey) -> Listener:
+        edit.listener(self._now, key)
+        return self._registry.by_key[key]
+
+
+def _proxy_changes(old: ProxySpec, new: ProxySpec) -> list[Change]:
+    return [
+        Change("change", "proxy", f"proxy.{f.name}", str(before), str(after))
+        for f in fields(ProxySpec)
+        if (before := getattr(old, f.name)) != (after := getattr(new, f.name))
+    ]
+
+
+def _problems_of(error: TenantProxyError) -> tuple[str, ...]:
+    if isinstance(error, DocumentError):
+        return tuple(map(str, error.problems))
+    return (f"{error} ({error.hint})" if error.hint else str(error),)

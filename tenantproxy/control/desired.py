@@ -1,0 +1,94 @@
+"""The desired state: what the file says, what the API changed, and the two together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from tenantproxy.errors import DocumentError, Problem
+from tenantproxy.model.delta import Delta, Tenants, delta
+from tenantproxy.model.layers import ApiChange, Unit, merge, record
+from tenantproxy.model.spec import ListenerSpec, TenantSpec
+
+Check = Callable[[TenantSpec], list[Problem]]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A desired state that may become the one in force."""
+
+    file: Tenants
+    overlay: dict[Unit, ApiChange]
+    tenants: Tenants
+    found: Delta
+    """What differs from the state in force."""
+    dropped: tuple[Unit, ...] = ()
+    """API changes that the file contradicts; they end if this is applied."""
+
+
+class Desired:
+    """Holds the state in force; candidates are made here and committed whole."""
+
+    def __init__(self, check: Check) -> None:
+        self._check = check
+        self.file: Tenants = {}
+        self.overlay: dict[Unit, ApiChange] = {}
+        self.tenants: Tenants = {}
+
+    def from_api(self, tenants: Tenants) -> Candidate:
+        """Return the candidate in which the API turns the state in force into `tenants`.
+
+        Raises:
+            DocumentError: a tenant that changes is not sound.
+        """
+        found = delta(self.tenants, tenants)
+        problems = self._problems(tenants, found)
+        if problems:
+            raise DocumentError(tuple(problems))
+        overlay = record(self.file, self.overlay, found)
+        return Candidate(self.file, overlay, tenants, found)
+
+    def from_file(self, file: Tenants) -> Candidate:
+        """Return the candidate for a new version of the file, API changes laid over it.
+
+        Where the two do not go together any more, the file wins.
+
+        Raises:
+            DocumentError: the file by itself is not sound.
+        """
+        merged, overlay = merge(file, self.overlay)
+        found = delta(self.tenants, merged)
+        problems = self._problems(merged, found)
+        while problems:
+            # An API change leans on something that the file took away: let the file be right.
+            broken = {problem.path.split(".")[1] for problem in problems}
+            fewer = {unit: change for unit, change in overlay.items() if unit.tenant not in broken}
+            if fewer == overlay:
+                raise DocumentError(tuple(problems))
+            merged, overlay = merge(file, fewer)
+            found = delta(self.tenants, merged)
+            problems = self._problems(merged, found)
+        dropped = tuple(unit for unit in self.overlay if unit not in overlay)
+        return Candidate(file, overlay, merged, found, dropped)
+
+    def commit(self, candidate: Candidate) -> None:
+        """Make it the state in force."""
+        self.file, self.overlay = candidate.file, candidate.overlay
+        self.tenants = candidate.tenants
+
+    def _problems(self, tenants: Tenants, found: Delta) -> list[Problem]:
+        """Check what changed, and whatever leans on an upstream that changed."""
+        touched: dict[str, dict[str, ListenerSpec]] = {}
+        for key, (_, new) in found.listeners.items():
+            mine = touched.setdefault(key.tenant, {})
+            if new is not None:
+                mine[key.listener] = new
+        for upstream_key in found.upstreams:
+            if (tenant := tenants.get(upstream_key.tenant)) is not None:
+                touched[tenant.name] = dict(tenant.listeners)
+        return [
+            problem
+            for name, listeners in touched.items()
+            if name in tenants
+            for problem in self._check(replace(tenants[name], listeners=listeners))
+        ]

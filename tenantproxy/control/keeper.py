@@ -1,0 +1,66 @@
+"""Verdicts of policies become deeds: said, counted, carried out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from tenantproxy.control.books import Books
+from tenantproxy.control.events import Events
+from tenantproxy.control.idle import IdleClock
+from tenantproxy.control.listener import Listener
+from tenantproxy.control.ports import Ports
+from tenantproxy.model.spec import ListenerKey, PolicySpec
+from tenantproxy.policy.api import Verdict
+from tenantproxy.policy.engine import Engine
+from tenantproxy.tasks import Background
+
+
+class Keeper:
+    """Asks the policies in force about open ports and does what they say."""
+
+    def __init__(
+        self,
+        ports: Ports,
+        books: Books,
+        events: Events,
+        background: Background,
+        labels: Callable[[str], Mapping[str, str]],
+        withdrawn: dict[ListenerKey, str],
+    ) -> None:
+        self._ports, self._events, self._background = ports, events, background
+        self._withdrawn = withdrawn
+        self.idle = IdleClock(books, labels, self._act)
+        ports.on_open = self.idle.opened
+        self.policies: tuple[PolicySpec, ...] = ()
+        self.actions: Counter[tuple[str, str]] = Counter()
+        """(policy, action) -> how often."""
+
+    def use(self, policies: Sequence[PolicySpec]) -> None:
+        """Take other policies; every open port is looked at anew."""
+        self.policies = tuple(policies)
+        self.idle.use(Engine(self.policies), list(self._ports.registry.by_key.values()))
+
+    def _act(self, listener: Listener, verdict: Verdict, since_s: float) -> None:
+        shown = f"would {verdict.action}" if verdict.dry_run else verdict.action
+        self.actions[verdict.policy, shown] += 1
+        self._events.add(
+            "policy",
+            f"{shown}: {verdict.reason}",
+            tenant=listener.spec.tenant,
+            about=f"listener/{listener.spec.name}",
+            policy=verdict.policy,
+            **verdict.values,
+        )
+        if not verdict.dry_run:
+            work = self._carry_out(listener, verdict, since_s)
+            self._background.start(work, name=f"{verdict.action} {listener.key}")
+
+    async def _carry_out(self, listener: Listener, verdict: Verdict, since_s: float) -> None:
+        reason = f"{verdict.policy}: {verdict.reason}"
+        if verdict.action == "sleep":
+            await self._ports.sleep(listener, "keep", reason, idle_since_s=since_s)
+            return
+        self._withdrawn[listener.key] = reason
+        if not await self._ports.close(listener, "keep", reason, idle_since_s=since_s):
+            self._withdrawn.pop(listener.key, None)

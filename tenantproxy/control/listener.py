@@ -1,0 +1,93 @@
+"""One port at run time: what the control process knows of it, and its state."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+from tenantproxy import clock
+from tenantproxy.model.lifecycle import State, move
+from tenantproxy.model.plan import Observed
+from tenantproxy.model.spec import ListenerKey, ListenerSpec
+
+_numbers = itertools.count(1)
+
+
+class Listener:
+    """Kept by the thousand, so slots only, and nothing that a sleeping port does not need.
+
+    It lives from its first bind until it is wanted no more and its last
+    connection has ended. `epoch` rises with every change of state: work that
+    awaits looks at it to see whether the world has moved on.
+    """
+
+    __slots__ = (
+        "block",
+        "draining_on",
+        "epoch",
+        "failures",
+        "fds",
+        "generation",
+        "held",
+        "id",
+        "open_since_s",
+        "port",
+        "reason",
+        "reserved_until_s",
+        "retry_at_s",
+        "routes",
+        "since_wall_s",
+        "spec",
+        "state",
+        "taken_over",
+        "waiters",
+    )
+
+    def __init__(self, spec: ListenerSpec, port: int, generation: int) -> None:
+        self.id = next(_numbers)
+        self.spec = spec
+        self.port = port
+        self.generation = generation
+        self.state = State.CLOSED
+        self.reason = "new"
+        self.since_wall_s = clock.wall_s()
+        self.epoch = 0
+        self.fds: tuple[int, ...] = ()
+        """Our listening sockets: one, or one for each worker."""
+        self.block: int | None = None
+        """Its counters; None until it opened for the first time."""
+        self.routes: dict[str, int] | None = None
+        """Route block by upstream name."""
+        self.open_since_s = 0.0
+        """CLOCK_MONOTONIC of the last opening."""
+        self.retry_at_s = 0.0
+        self.failures = 0
+        self.reserved_until_s: float | None = None
+        """Wall clock."""
+        self.waiters: list[asyncio.Future[None]] | None = None
+        """Who waits for it to open."""
+        self.held: list[int] | None = None
+        """Accepted descriptors that wait for it to open (`wake.after_first_bytes`)."""
+        self.draining_on: set[int] | None = None
+        """Workers that have yet to say that its connections have ended."""
+        self.taken_over = False
+        """Its sockets went to a successor on the same port."""
+
+    @property
+    def key(self) -> ListenerKey:
+        return self.spec.key
+
+    def move(self, new: State, reason: str) -> None:
+        """Change the state; the only place that does.
+
+        Raises:
+            IllegalMove: the table lacks the move.
+        """
+        self.state = move(self.state, new)
+        self.reason = reason
+        self.since_wall_s = clock.wall_s()
+        self.epoch += 1
+
+    def observed(self) -> Observed:
+        """Return what the planner sees."""
+        return Observed(self.spec, self.port, self.state, self.retry_at_s)

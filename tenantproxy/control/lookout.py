@@ -1,0 +1,118 @@
+"""Views of what runs, made from listeners, upstreams, the overlay and the books."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+from tenantproxy.control.books import NO_TIMES, NOTHING, Books
+from tenantproxy.control.idle import IdleClock
+from tenantproxy.control.listener import Listener
+from tenantproxy.control.registry import Registry
+from tenantproxy.control.upstreams import Upstream, Upstreams
+from tenantproxy.dataplane.counters import CONNECT_ERRORS
+from tenantproxy.model.edit import users
+from tenantproxy.model.layers import ApiChange, Unit
+from tenantproxy.model.spec import ListenerKey, TenantSpec
+from tenantproxy.model.views import ListenerView, Source, TenantView, Totals, UpstreamView
+
+Overlay = Mapping[Unit, ApiChange]
+
+
+class Lookout:
+    """Looks, and changes nothing. `tenants` and `overlay` are set by the controller."""
+
+    def __init__(
+        self, registry: Registry, upstreams: Upstreams, books: Books, idle: IdleClock
+    ) -> None:
+        self._registry, self._upstreams, self._books, self._idle = registry, upstreams, books, idle
+        self.tenants: Mapping[str, TenantSpec] = {}
+        self.overlay: Overlay = {}
+
+    def listener(self, one: Listener) -> ListenerView:
+        key = one.key
+        return ListenerView(
+            spec=one.spec,
+            port=one.port,
+            address=self._registry.address,
+            state=one.state,
+            reason=one.reason,
+            since_s=one.since_wall_s,
+            source=self._source(Unit("listener", *key)),
+            split_source="api"
+            if Unit("split", *key) in self.overlay
+            else self._source(Unit("listener", *key)),
+            generation=one.generation,
+            totals=self.totals(one),
+            reserved_until_s=one.reserved_until_s,
+            policy=self._idle.rule_name(one),
+        )
+
+    def listeners(self) -> Iterator[ListenerView]:
+        """Iterate over the listeners of this moment; another thread may do it."""
+        found = list(self._registry.by_key.values())
+        return (self.listener(one) for one in found)
+
+    def totals(self, one: Listener) -> Totals:
+        return self._books.listener_totals(one.block, list((one.routes or {}).values()))
+
+    def upstream(self, one: Upstream, used_by: tuple[str, ...]) -> UpstreamView:
+        spec, block = one.spec, one.block
+        errors, connect, first = dict.fromkeys(CONNECT_ERRORS, 0), NO_TIMES, NO_TIMES
+        totals = NOTHING
+        if block is not None:
+            totals = self._books.upstream_totals(block, tuple(one.routes))
+            errors, connect, first = self._books.upstream_details(block)
+        return UpstreamView(
+            spec=spec,
+            endpoints=one.endpoints(),
+            source=self._source(Unit("upstream", spec.tenant, spec.name)),
+            totals=totals,
+            connect_errors=errors,
+            connect_duration=connect,
+            first_byte_duration=first,
+            listeners=used_by,
+        )
+
+    def upstreams(self, tenant: str | None = None) -> Iterator[UpstreamView]:
+        """Iterate over the upstreams of this moment; another thread may do it."""
+        found = [
+            one
+            for one in self._upstreams.by_key.values()
+            if tenant is None or one.spec.tenant == tenant
+        ]
+        used = {name: users(spec) for name, spec in self.tenants.items()}
+        return (
+            self.upstream(one, used.get(one.spec.tenant, {}).get(one.spec.name, ()))
+            for one in found
+        )
+
+    def tenant(self, spec: TenantSpec) -> TenantView:
+        found = [
+            one
+            for name in spec.listeners
+            if (one := self._registry.by_key.get(ListenerKey(spec.name, name))) is not None
+        ]
+        return TenantView(
+            spec=spec,
+            source=self._source(Unit("tenant", spec.name)),
+            totals=_sum(self.totals(one) for one in found),
+            states=dict(Counter(str(one.state) for one in found)),
+        )
+
+    def _source(self, unit: Unit) -> Source:
+        return "api" if unit in self.overlay else "file"
+
+
+def _sum(parts: Iterable[Totals]) -> Totals:
+    closed: Counter[str] = Counter()
+    rejected: Counter[str] = Counter()
+    live = total = bytes_in = bytes_out = 0
+    last_s: float | None = None
+    for part in parts:
+        live, total = live + part.connections, total + part.connections_total
+        bytes_in, bytes_out = bytes_in + part.bytes_in, bytes_out + part.bytes_out
+        closed.update(part.closed)
+        rejected.update(part.rejected)
+        last_s = max(last_s or 0.0, part.last_activity_s or 0.0) or None
+    return Totals(live, total, dict(closed), dict(rejected), bytes_in, bytes_out, last_s)

@@ -1,0 +1,427 @@
+"""The life of every port: asleep, open, draining, closed. The only module that moves states.
+
+A listener's sockets stay here whatever the workers do, so nothing that a
+client is promised by a completed handshake is lost: while workers stop, the
+sockets go back to the sleepers, and what waits in a queue opens them again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+
+from tenantproxy import clock
+from tenantproxy.control import sockets
+from tenantproxy.control.books import Books
+from tenantproxy.control.events import Events
+from tenantproxy.control.fleet import Fleet
+from tenantproxy.control.listener import Listener
+from tenantproxy.control.orders import Orders
+from tenantproxy.control.registry import RESERVED_S, Registry
+from tenantproxy.control.sleepers import Sleepers
+from tenantproxy.control.upstreams import Upstreams
+from tenantproxy.errors import TenantProxyError, WakeTimeout
+from tenantproxy.model.lifecycle import State
+from tenantproxy.model.spec import Connections, ListenerKey, ListenerSpec
+from tenantproxy.tasks import Background
+
+LINGER_S = 1.0
+"""A port that a policy closes is watched for this long: a late client opens it again."""
+HANDSHAKE_S = 0.25
+"""Time for handshakes under way to complete once newcomers are held back."""
+RETRY_FIRST_S, RETRY_MOST_S = 1.0, 60.0
+
+_SERVING = frozenset({State.ASLEEP, State.OPENING, State.OPEN})
+
+
+class Ports:
+    """Every listener of one daemon; actions of the planner come in as method calls."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        fleet: Fleet,
+        books: Books,
+        upstreams: Upstreams,
+        events: Events,
+        background: Background,
+    ) -> None:
+        self.registry = registry
+        self._upstreams = upstreams
+        self._events, self._background = events, background
+        self._orders = Orders(fleet, books, upstreams)
+        self._sleepers = Sleepers(self._knocked)
+        self._loop = asyncio.get_running_loop()
+        self._locks: dict[int, asyncio.Lock] = {}
+        self.on_open: Callable[[Listener], None] = lambda _: None
+        """Called when a listener has become open."""
+        self.on_free: Callable[[ListenerKey], None] = lambda _: None
+        """Called when a listener has reached `cooling`, or may be tried again: plan again."""
+
+    # Carrying out plans -------------------------------------------------------
+
+    def place(
+        self, spec: ListenerSpec, port: int, fds: tuple[int, ...], generation: int
+    ) -> Listener:
+        """Put a listener on its sockets; it is asleep when this returns."""
+        self._take_over(port, fds)
+        listener = self.registry.enter(spec, port, generation)
+        self.registry.hold(listener, fds)
+        listener.failures = 0
+        listener.move(State.ASLEEP, "bound; opens at the first connection")
+        self._sleepers.watch(listener)
+        return listener
+
+    def failed(
+        self, spec: ListenerSpec, port: int, error: TenantProxyError, generation: int
+    ) -> Listener:
+        """Note that a listener cannot have its port; it is tried again with back-off."""
+        listener = self.registry.enter(spec, port, generation)
+        self._fail(listener, str(error), code=error.code)
+        return listener
+
+    def open_many(self, listeners: Sequence[Listener], reason: str) -> None:
+        """Begin to open sleeping listeners."""
+        for listener in listeners:
+            self._sleepers.unwatch(listener)
+            listener.move(State.OPENING, reason)
+            listener.open_since_s = clock.monotonic_s()
+            self._loop.call_later(
+                listener.spec.wake.timeout_s, self._opening_too_long, listener, listener.epoch
+            )
+        self._orders.open(listeners)
+
+    def update(self, listeners: Sequence[Listener]) -> None:
+        """Send new splits and timeouts to workers; sockets and connections stay."""
+        self._orders.update(listeners)
+
+    def retire(self, key: ListenerKey, how: Connections) -> Listener | None:
+        """Take a listener out of what is wanted; it closes in the background."""
+        listener = self.registry.by_key.pop(key, None)
+        if listener is None:
+            return None
+        self.registry.retired.add(listener)
+        self._background.start(
+            self.close(listener, how, "removed", forget=True), name=f"close {key}"
+        )
+        return listener
+
+    # One port -------------------------------------------------------------------
+
+    async def open(self, listener: Listener, reason: str) -> None:
+        """Open it, from whatever state; when this returns a worker accepts.
+
+        Raises:
+            WakeTimeout, PortTaken, ListenFailed and the like.
+        """
+        match listener.state:
+            case State.OPEN:
+                return
+            case State.OPENING:
+                pass
+            case State.ASLEEP:
+                self.open_many([listener], reason)
+            case State.DRAINING if listener.fds:
+                self._reopen(listener, reason)
+            case _:
+                self._bind_again(listener)
+                if listener.state is State.DRAINING:
+                    self._reopen(listener, reason)
+                else:
+                    self.open_many([listener], reason)
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        listener.waiters = [*(listener.waiters or ()), waiter]
+        await waiter
+
+    async def sleep(
+        self,
+        listener: Listener,
+        how: Connections,
+        reason: str,
+        *,
+        idle_since_s: float | None = None,
+    ) -> bool:
+        """Let workers stop; returns when none accepts. The next connection wakes the port.
+
+        With `idle_since_s` (CLOCK_MONOTONIC) it opens again at once if
+        anything happened after that. Returns whether it stayed asleep.
+        """
+        async with self._lock(listener):
+            if listener.state not in (State.OPEN, State.OPENING):
+                return False
+            listener.move(State.DRAINING, reason)
+            epoch = listener.epoch
+            await self._orders.stop([listener], sweep=False)
+            if listener.epoch != epoch:
+                return False
+            live, last_s = self.registry.activity(listener)
+            if idle_since_s is not None and (live or last_s > idle_since_s):
+                self._reopen(listener, "a connection arrived")
+                return False
+            self._sleepers.watch(listener)
+            if live and how != "keep":
+                self._orders.end_connections([listener], how, listener.spec.drain_s, forget=False)
+            else:
+                listener.move(State.ASLEEP, reason)
+                self._note("slept", listener, reason)
+            return True
+
+    async def close(
+        self,
+        listener: Listener,
+        how: Connections,
+        reason: str,
+        *,
+        forget: bool = False,
+        idle_since_s: float | None = None,
+    ) -> bool:
+        """Give the port up; returns when its sockets are closed and connections are ending.
+
+        Nothing that was queued is reset: newcomers are held back first, what
+        is queued is accepted, then the sockets close. With `idle_since_s` a
+        connection that arrives meanwhile opens the port again instead.
+        Returns whether it closed.
+        """
+        async with self._lock(listener):
+            if listener.state is State.FAILED:
+                self._gone(listener, forget=forget, reason=reason)
+                return True
+            if listener.state in (State.CLOSED, State.COOLING):
+                self._gone(listener, forget=forget, reason=reason)
+                return True
+            if listener.state is State.DRAINING:
+                listener.epoch += 1
+                listener.reason = reason
+            else:
+                listener.move(State.DRAINING, reason)
+            if idle_since_s is not None and not await self._quiet(listener, idle_since_s):
+                return False
+            await self._shut(listener)
+            self._wake_waiters(listener, WakeTimeout(f"listener {listener.key} was closed"))
+            if listener.block is not None:
+                # Even with no connection left: a worker may have an adopted one still to read.
+                self._orders.end_connections([listener], how, listener.spec.drain_s, forget=forget)
+            if not listener.draining_on:
+                self._gone(listener, forget=forget, reason=reason)
+            return True
+
+    async def stop_all(self) -> None:
+        """Accept nothing new anywhere; what is queued is served. The sockets are closed."""
+        everyone = [one for one in self.registry.everyone() if one.fds]
+        for one in everyone:
+            self._sleepers.unwatch(one)
+            sockets.hold_back_newcomers(one.fds)
+        await asyncio.sleep(HANDSHAKE_S)
+        late = [one for one in everyone if one.state is State.ASLEEP and sockets.queued(one.fds)]
+        self.open_many(late, "a connection arrived at shutdown")
+        awake = [one for one in everyone if one.block is not None]
+        await self._orders.stop(awake, sweep=True)
+        for one in everyone:
+            sockets.close_all(one.fds)
+            one.fds = ()
+
+    def close_sockets(self) -> None:
+        """Release everything at once, at the very end."""
+        self._sleepers.close()
+        self.registry.close()
+
+    def live_connections(self) -> int:
+        """Return connections over all listeners, those of retired ones included."""
+        return sum(self.registry.activity(one)[0] for one in self.registry.by_id.values())
+
+    # From workers ----------------------------------------------------------------
+
+    def worker_ready(self, worker: int) -> None:
+        """Give a new worker everything that is open or opening."""
+        self._upstreams.introduce(worker)
+        awake = [
+            one for one in self.registry.by_id.values() if one.state in (State.OPEN, State.OPENING)
+        ]
+        self._orders.open([one for one in awake if one.fds], [worker])
+
+    def worker_lost(self, worker: int) -> None:
+        """Settle the books and wait no more for its answers."""
+        known = self.registry.settle(worker, clock.monotonic_s())
+        self._orders.worker_lost(worker)
+        for one in known:
+            if one.draining_on and worker in one.draining_on:
+                self._drained(one, worker)
+
+    def opened(self, ids: Iterable[int]) -> None:
+        """A worker accepts from these."""
+        for number in ids:
+            listener = self.registry.by_id.get(number)
+            if listener is not None and listener.state is State.OPENING:
+                why = listener.reason
+                listener.move(State.OPEN, why)
+                self._note("opened", listener, why)
+                self._hand_over_held(listener)
+                self._wake_waiters(listener, None)
+                self.on_open(listener)
+
+    def stopped(self, worker: int, ids: Iterable[int]) -> None:
+        """A worker accepts from these no more."""
+        self._orders.stopped(worker, ids)
+
+    def drained(self, worker: int, ids: Iterable[int]) -> None:
+        """A worker has no connections of these left."""
+        for number in ids:
+            listener = self.registry.by_id.get(number)
+            if listener is not None and listener.draining_on is not None:
+                self._drained(listener, worker)
+
+    # Steps -------------------------------------------------------------------------
+
+    def _take_over(self, port: int, fds: tuple[int, ...]) -> None:
+        """Let the present holder of these sockets go on without them."""
+        holder = self.registry.holders.get(port)
+        if holder is None or holder.fds != fds:
+            return
+        self._sleepers.unwatch(holder)
+        sockets.let_newcomers_in(fds)
+        holder.fds, holder.taken_over = (), True
+
+    def _bind_again(self, listener: Listener) -> None:
+        try:
+            fds = self.registry.new_sockets(listener.port)
+        except TenantProxyError as error:
+            if listener.state is not State.DRAINING:
+                self._fail(listener, str(error), code=error.code)
+            raise
+        self.registry.hold(listener, fds)
+        if listener.state is not State.DRAINING:
+            listener.move(State.ASLEEP, "bound again")
+
+    def _reopen(self, listener: Listener, reason: str) -> None:
+        """Turn back from draining; its sockets are still there."""
+        sockets.let_newcomers_in(listener.fds)
+        listener.draining_on = None
+        self.open_many([listener], reason)
+
+    def _knocked(self, listener: Listener) -> None:
+        if listener.state is State.ASLEEP:
+            self.open_many([listener], "first connection")
+        elif listener.state is State.DRAINING:
+            self._reopen(listener, "a connection arrived")
+
+    async def _quiet(self, listener: Listener, idle_since_s: float) -> bool:
+        """Watch a port that a policy closes; False: somebody came and it is open again."""
+        epoch = listener.epoch
+        await self._orders.stop([listener], sweep=False)
+        if listener.epoch != epoch:
+            return False
+        live, last_s = self.registry.activity(listener)
+        if live or last_s > idle_since_s:
+            self._reopen(listener, "a connection arrived")
+            return False
+        self._sleepers.watch(listener)
+        await asyncio.sleep(LINGER_S)
+        if listener.epoch != epoch:
+            return False
+        sockets.hold_back_newcomers(listener.fds)
+        await asyncio.sleep(HANDSHAKE_S)
+        return listener.epoch == epoch
+
+    async def _shut(self, listener: Listener) -> None:
+        """Serve what is queued, then close the sockets and reserve the number."""
+        fds = listener.fds
+        self._sleepers.unwatch(listener)
+        if listener.taken_over or not fds:
+            await self._orders.stop([listener], sweep=False)
+        else:
+            sockets.hold_back_newcomers(fds)
+            if listener.block is None:
+                await asyncio.sleep(HANDSHAKE_S)
+                if sockets.queued(fds) and listener.fds:
+                    self._orders.open([listener])
+            if listener.block is not None:
+                await self._orders.stop([listener], sweep=True)
+                await asyncio.sleep(HANDSHAKE_S)
+                late = sockets.accept_all(listener.fds, 200)
+                self._adopt(listener, late)
+        self.registry.let_go(listener)  # a successor may have taken the sockets meanwhile
+        sockets.close_all(tuple(listener.held or ()))
+        listener.held = None
+
+    def _drained(self, listener: Listener, worker: int) -> None:
+        assert listener.draining_on is not None  # noqa: S101 - callers looked
+        listener.draining_on.discard(worker)
+        if listener.draining_on or listener.state is not State.DRAINING:
+            return
+        listener.draining_on = None
+        if listener.fds:
+            listener.move(State.ASLEEP, listener.reason)
+            self._note("slept", listener, listener.reason)
+        else:
+            self._gone(listener, forget=listener in self.registry.retired, reason=listener.reason)
+
+    def _gone(self, listener: Listener, *, forget: bool, reason: str) -> None:
+        """No socket and no connection is left."""
+        if listener.state not in (State.CLOSED, State.COOLING):
+            listener.move(State.CLOSED, reason)
+            self._note("closed", listener, reason)
+        self._locks.pop(listener.id, None)
+        if forget:
+            self.registry.forget(listener)
+            return
+        if listener.state is State.CLOSED:
+            listener.move(State.COOLING, reason)
+            listener.reserved_until_s = clock.wall_s() + RESERVED_S
+        self.on_free(listener.key)
+
+    def _fail(self, listener: Listener, reason: str, *, code: str) -> None:
+        again_s = min(RETRY_FIRST_S * 2**listener.failures, RETRY_MOST_S)
+        listener.failures += 1
+        listener.retry_at_s = self._loop.time() + again_s
+        if listener.state is State.FAILED:
+            listener.reason = reason
+        else:
+            listener.move(State.FAILED, reason)
+            self._note("failed", listener, reason, level="warning", code=code)
+        self._loop.call_later(again_s, self.on_free, listener.key)
+
+    def _opening_too_long(self, listener: Listener, epoch: int) -> None:
+        if listener.state is not State.OPENING or listener.epoch != epoch:
+            return
+        reason = f"no worker accepted within {listener.spec.wake.timeout_s:g} s"
+        self.registry.let_go(listener)
+        self._fail(listener, reason, code=WakeTimeout.code)
+        self._wake_waiters(
+            listener, WakeTimeout(reason, hint="see the workers in `/api/v1/status`")
+        )
+
+    def _hand_over_held(self, listener: Listener) -> None:
+        held, listener.held = listener.held, None
+        if held:
+            self._adopt(listener, held)
+
+    def _adopt(self, listener: Listener, fds: list[int]) -> None:
+        self._orders.adopt(listener, fds)
+        sockets.close_all(tuple(fds))
+
+    @staticmethod
+    def _wake_waiters(listener: Listener, error: Exception | None) -> None:
+        waiters, listener.waiters = listener.waiters, None
+        for waiter in waiters or ():
+            if waiter.done():
+                continue
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)
+
+    def _lock(self, listener: Listener) -> asyncio.Lock:
+        return self._locks.setdefault(listener.id, asyncio.Lock())
+
+    def _note(
+        self, event: str, listener: Listener, reason: str, *, level: str = "info", **details: str
+    ) -> None:
+        self._events.add(
+            event,
+            reason,
+            tenant=listener.spec.tenant,
+            about=f"listener/{listener.spec.name}",
+            level=level,
+            port=listener.port,
+            **details,
+        )
