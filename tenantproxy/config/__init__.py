@@ -1,0 +1,1 @@
+"""The document: units, validation, JSON schema; untrusted input becomes values here."""

@@ -1,0 +1,1 @@
+"""Rules over live signals: they judge and never act."""

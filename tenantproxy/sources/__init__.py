@@ -1,0 +1,1 @@
+"""Where documents come from; each source yields whole versions and applies nothing."""

@@ -1,0 +1,408 @@
+"""The document: what is accepted, and every way to be refused with its place."""
+
+import textwrap
+
+import pytest
+
+from tenantproxy.config.document import (
+    parse_document,
+    parse_listener,
+    parse_split,
+    parse_tenant,
+    parse_upstream,
+)
+from tenantproxy.errors import DocumentError, NotSupportedYet
+from tenantproxy.model.spec import (
+    DEFAULT_WAKE,
+    AdminSpec,
+    EndpointSpec,
+    IdleRule,
+    ListenerSpec,
+    MetricsSpec,
+    ProxySpec,
+    ShutdownSpec,
+    SplitMember,
+    TenantSpec,
+    UpstreamSpec,
+    WakeRule,
+)
+
+FULL = """
+version: 1
+proxy:
+  workers: 2
+  listen_address: "::"
+  port_range: 20000-20010
+  relay: pump
+  accept: reuseport
+  admin: {address: 0.0.0.0, port: 9900, token_file: /run/token}
+  metrics: {address: 127.0.0.1, port: 9901}
+  database: null
+  policies: [policies/, more.yaml]
+  shutdown: {keep_accepting: 1s, drain: 2m}
+tenants:
+  acme:
+    labels: {team: payments, "on": "yes"}
+    limits: null
+    upstreams:
+      web-v1:
+        endpoints: [10.0.0.1:8080, {address: "10.0.0.2:8080", weight: 2}, "[fd00::1]:80"]
+        discovery: null
+        balance: least_connections
+        connect: {timeout: 500ms, tries: 2}
+        health: null
+        outlier: null
+        max_connections: null
+        warm: 0
+        send_proxy: null
+        tls: null
+      web-v2: {endpoints: ["web.acme.svc:8080"]}
+    listeners:
+      web:
+        port: 20001
+        protocol: tcp
+        open: always
+        split: {web-v1: 95, web-v2: 0}
+        sticky: null
+        canary_match: null
+        mirror: null
+        limits: null
+        idle: {after: 15m, then: sleep}
+        idle_timeout: 1h
+        wake: {hold: 5, timeout: 30s, after_first_bytes: true}
+        drain: 0s
+        accept_proxy: null
+        tls: null
+        rollout: null
+        fallback: false
+      auto: {split: {web-v1: 1}, port: null, idle: null}
+  empty:
+"""
+
+
+def test_a_document_with_every_key_becomes_values():
+    document = parse_document(FULL)
+    assert document.proxy == ProxySpec(
+        workers=2,
+        listen_address="::",
+        port_range=(20000, 20010),
+        accept="reuseport",
+        admin=AdminSpec("0.0.0.0", 9900, "/run/token"),
+        metrics=MetricsSpec("127.0.0.1", 9901),
+        policies=("policies/", "more.yaml"),
+        shutdown=ShutdownSpec(1.0, 120.0),
+    )
+    assert document.tenants["empty"] == TenantSpec("empty")
+    acme = document.tenants["acme"]
+    assert acme.labels == {"team": "payments", "on": "yes"}
+    assert acme.upstreams["web-v1"] == UpstreamSpec(
+        "acme",
+        "web-v1",
+        (
+            EndpointSpec("10.0.0.1", 8080),
+            EndpointSpec("10.0.0.2", 8080, 2),
+            EndpointSpec("fd00::1", 80),
+        ),
+        "least_connections",
+        0.5,
+        2,
+    )
+    assert acme.listeners["web"] == ListenerSpec(
+        tenant="acme",
+        name="web",
+        split=(SplitMember("web-v1", 95), SplitMember("web-v2", 0)),
+        port=20001,
+        open="always",
+        idle=IdleRule(900.0, "sleep"),
+        idle_timeout_s=3600.0,
+        wake=WakeRule(5, 30.0, True),
+        drain_s=0.0,
+    )
+
+
+def test_what_is_left_out_has_the_default_of_the_values():
+    document = parse_document(
+        "version: 1\ntenants: {a: {upstreams: {u: {endpoints: [u:1]}}, listeners: {l: {split: {u: 1}}}}}"
+    )
+    assert document.proxy == ProxySpec()
+    tenant = document.tenants["a"]
+    assert tenant.upstreams["u"] == UpstreamSpec("a", "u", (EndpointSpec("u", 1),))
+    assert tenant.listeners["l"] == ListenerSpec("a", "l", (SplitMember("u", 1),))
+    assert tenant.listeners["l"].wake is DEFAULT_WAKE
+
+
+@pytest.mark.parametrize("rest", ["", "tenants:\nproxy:\n", "tenants: {}\nproxy: {}\n"])
+def test_a_document_may_have_no_tenants(rest):
+    assert parse_document("version: 1\n" + rest).tenants == {}
+
+
+def test_json_is_a_document_too():
+    assert parse_document('{"version": 1, "tenants": {"a": {"labels": {"x": "on"}}}}').tenants["a"]
+
+
+HEAD = """\
+version: 1
+proxy: {port_range: 20000-20009}
+tenants:
+  acme:
+    upstreams:
+      web: {endpoints: ["10.0.0.1:80"]}
+    listeners:
+"""
+
+
+def listener(text):
+    return HEAD + f"      a: {text}\n"
+
+
+def upstream(text):
+    return f"version: 1\ntenants:\n  acme:\n    upstreams:\n      web: {text}\n"
+
+
+def proxy(text):
+    return f"version: 1\nproxy:\n  {text}\n"
+
+
+# text, line, column, part of `path: message (hint)`
+BROKEN = [
+    ("", 1, 1, "the document is empty (start with the line `version: 1`"),
+    ("- a\n", 1, 1, "needs to be a mapping, not a list"),
+    ("hello\n", 1, 1, 'not the text "hello"'),
+    ("tenants: {}\n", 1, 1, "`version` is missing (add for example `version: 1`)"),
+    ("version: 2\n", 1, 10, "version: the number 2 is not a version this program reads"),
+    ('version: "1"\n', 1, 10, "write version: 1"),
+    ("version: true\n", 1, 10, "true is not a version"),
+    ("version: 1\nversion: 1\n", 2, 1, "a second time; the first is on line 1"),
+    ("version: 1\ntenant: {}\n", 2, 1, "`tenant` is not a key that is known here (did you mean tenants?)"),
+    ("version: 1\nxyz: {}\n", 2, 1, "known keys: proxy, tenants, version"),
+    ("version: 1\ntenants: [acme]\n", 2, 10, "tenants: needs a mapping, not a list"),
+    ("version: 1\ntenants:\n  Acme_1: {}\n", 3, 3, '"Acme_1" is not a name (1 to 63 of a-z'),
+    ("version: 1\ntenants:\n  Acme_1: {}\n", 3, 3, "write for example acme-1"),
+    ("version: 1\ntenants:\n  -a: {}\n", 3, 3, "with no - at either end"),
+    ("version: 1\ntenants:\n  no: {}\n", 3, 3, "the key no is a word for false"),
+    ("version: 1\ntenants:\n  12: {}\n", 3, 3, 'put it in quotes: "12"'),
+    ("version: 1\ntenants:\n  acme: 5\n", 3, 9, "needs a mapping, not the number 5"),
+    ("version: 1\ntenants:\n  acme: {labels: {a: 1}}\n", 3, 22, 'the value of a label is text, not the number 1 (put it in quotes: "1")'),
+    ("version: 1\ntenants:\n  acme: {labels: {a: on}}\n", 3, 22, "`on` is true to some YAML parsers"),
+    ("version: 1\ntenants:\n  acme: {labels: [a]}\n", 3, 18, "needs a mapping, not a list"),
+    ("version: 1\ntenants:\n  acme: {limits: {max_connections: 1}}\n", 3, 10, "`limits` is not supported yet: limits of a tenant"),
+    ("version: 1\ntenants:\n\tacme: {}\n", 3, 1, "a tab is used for indentation (indent with spaces"),
+    (proxy("workers: many"), 3, 12, 'needs auto or a whole number from 1 to 256, not the text "many"'),
+    (proxy("workers: 0"), 3, 12, "from 1 to 256, not the number 0"),
+    (proxy("workers: true"), 3, 12, "from 1 to 256, not true"),
+    (proxy("workers: null"), 3, 12, "not an empty value"),
+    (proxy("port_range: 20000"), 3, 15, 'needs a range of ports, not the number 20000 (write it as "20000-29999")'),
+    (proxy("port_range: 20000:20"), 3, 15, "a number in base 60"),
+    (proxy("port_range: 30000-20000"), 3, 15, "30000 is above 20000 (write 20000-30000)"),
+    (proxy("port_range: 0-10"), 3, 15, "a port is a number from 1 to 65535"),
+    (proxy("port_range: 1-70000"), 3, 15, "a port is a number from 1 to 65535"),
+    (proxy("listen_address: localhost"), 3, 19, '"localhost" is not an IP address (write 127.0.0.1)'),
+    (proxy("listen_address: '*'"), 3, 19, "write 0.0.0.0 for every IPv4 address"),
+    (proxy("listen_address: '[::]'"), 3, 19, "without the brackets"),
+    (proxy("relay: kernel"), 3, 10, '"kernel" is not supported yet (this version knows pump)'),
+    (proxy("accept: share"), 3, 11, "did you mean shared?"),
+    (proxy("database: sqlite:///x"), 3, 3, "`database` is not supported yet"),
+    (proxy("databse: null"), 3, 3, "did you mean database?"),
+    (proxy("admin: {port: 99999}"), 3, 17, "needs a whole number from 0 to 65535, not 99999"),
+    (proxy("admin: {address: 0.0.0.0}"), 3, 20, "may not listen on 0.0.0.0 without a token (set proxy.admin.token_file"),
+    (proxy("admin: {port: 9901}"), 3, 3, "proxy.metrics.port: port 9901 is the port of proxy.admin too"),
+    (proxy("admin: {token_file: true}"), 3, 23, "a path is text, not true"),
+    (proxy("policies: policies/"), 3, 13, 'needs a list, not the text "policies/" (write [one, two])'),
+    (proxy("policies: [1]"), 3, 14, "proxy.policies.0: a path is text, not the number 1"),
+    (proxy("shutdown: {drain: 30}"), 3, 21, "a duration needs a unit (write 30s)"),
+    (upstream("{}"), 5, 7, "`endpoints` is missing (add for example `endpoints: [10.0.0.1:8080]`)"),
+    (upstream("{endpoints: []}"), 5, 24, "needs 1 to 1024 endpoints, not 0"),
+    (upstream("{endpoints: 10.0.0.1:80}"), 5, 24, "needs a list, not the text"),
+    (upstream("{endpoints: [8080]}"), 5, 25, "an endpoint is text, not the number 8080"),
+    (upstream("{endpoints: [10.0.0.1]}"), 5, 25, '"10.0.0.1" has no port or no host (write for example'),
+    (upstream("{endpoints: ['http://a:80']}"), 5, 25, "is a URL"),
+    (upstream("{endpoints: ['fd00::1:80']}"), 5, 25, "needs brackets around its address (write [fd00::1]:80)"),
+    (upstream("{endpoints: [10.0.0.300:80]}"), 5, 25, '"10.0.0.300" is not an IPv4 address'),
+    (upstream("{endpoints: ['a:0']}"), 5, 25, "is not a number from 1 to 65535"),
+    (upstream("{endpoints: ['a b:80']}"), 5, 25, "neither an IP address nor a name"),
+    (upstream("{endpoints: ['a:80', 'a:80']}"), 5, 24, "the endpoint a:80 is listed twice (list it once: {address: a:80, weight: 2})"),
+    (upstream("{endpoints: [{address: 'a:80', weight: 0}]}"), 5, 51, "needs a whole number from 1 to 256, not 0"),
+    (upstream("{endpoints: [{address: 'a:80', wieght: 1}]}"), 5, 43, "did you mean weight?"),
+    (upstream("{endpoints: ['a:80'], balance: random}"), 5, 43, '"random" is not supported yet'),
+    (upstream("{endpoints: ['a:80'], balance: fair}"), 5, 43, "needs round_robin or least_connections, not"),
+    (upstream("{endpoints: ['a:80'], health: {tcp: {}}}"), 5, 34, "`health` is not supported yet: active health checks"),
+    (upstream("{endpoints: ['a:80'], warm: 3}"), 5, 34, "leave it out, or set it to null or 0"),
+    (upstream("{endpoints: ['a:80'], warm: false}"), 5, 34, "`warm` is not supported yet"),
+    (upstream("{endpoints: ['a:80'], connect: 5s}"), 5, 43, "with keys such as timeout, tries"),
+    (upstream("{endpoints: ['a:80'], connect: {timeout: 0s}}"), 5, 53, "must be longer than 0s"),
+    (listener("{}"), 8, 7, "`split` is missing (add for example `split: {web: 100}`)"),
+    (listener("{split: {web: 1}, port: '20001'}"), 8, 34, "not text (remove the quotes)"),
+    (listener("{split: {web: 1}, port: 20001.0}"), 8, 34, "not the number 20001.0"),
+    (listener("{split: {web: 1}, port: 020001}"), 8, 34, "octal"),
+    (listener("{split: {web: 1}, port: 70000}"), 8, 34, "from 1 to 65535, not 70000"),
+    (listener("{split: {web: 1}, port: 80}"), 8, 34, "port 80 is outside proxy.port_range 20000-20009"),
+    (listener("{split: {web: 1}, drain: 600}"), 8, 35, "a duration needs a unit (write 600s)"),
+    (listener("{split: {web: 1}, drain: 1h30m}"), 8, 35, "write 90m"),
+    (listener("{split: {web: 1}, drain: }"), 8, 35, "needs a duration, not an empty value"),
+    (listener("{split: {web: 1}, open: lazy}"), 8, 34, "needs on_demand or always"),
+    (listener("{split: {web: 1}, protocol: http}"), 8, 38, '"http" is not supported yet'),
+    (listener("{split: {web: 1}, idle: {then: sleep}}"), 8, 28, "`after` is missing"),
+    (listener("{split: {web: 1}, idle: {after: 15m, then: nap}}"), 8, 53, "needs sleep, close or never"),
+    (listener("{split: {web: 1}, wake: {after_first_bytes: yes}}"), 8, 54, "write true, or"),
+    (listener("{split: {web: 1}, wake: {after_first_bytes: 1}}"), 8, 54, "needs true or false, not the number 1"),
+    (listener("{split: {web: 1}, fallback: true}"), 8, 28, "`fallback` is not supported yet"),
+    (listener("{split: {web: 1}, rollout: {from: web}}"), 8, 28, "`rollout` is not supported yet"),
+    (listener("{split: {wbe: 1}}"), 8, 19, "acme has no upstream named wbe (did you mean web?)"),
+    (listener("{split: {web: 0}}"), 8, 18, "a split needs a weight above 0"),
+    (listener("{split: {}}"), 8, 18, "a split needs a weight above 0"),
+    (listener("{split: {web: -1}}"), 8, 24, "from 0 to 1000000, not -1"),
+    (listener("{split: {web: 0.5}}"), 8, 24, "not the number 0.5"),
+    (listener("{split: {WEB: 1}}"), 8, 19, "write for example web"),
+    (listener("{split: [web]}"), 8, 18, "needs a mapping, not a list"),
+    (listener("{split: {" + ", ".join(f"u{n}: 1" for n in range(17)) + "}}"), 8, 18, "at most 16 members, not 17"),
+    (HEAD + "      a: {split: {web: 1}, port: 20001}\n      b: {split: {web: 1}, port: 20001}\n", 9, 34,
+     "listeners acme/a and acme/b both want port 20001"),
+    (HEAD + "      a: &x\n        split: *x\n", 9, 16, "the alias *x contains itself"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "line", "column", "said"), BROKEN, ids=range(len(BROKEN)))
+def test_a_broken_document_is_refused_with_place_and_way_out(text, line, column, said):
+    with pytest.raises(DocumentError) as caught:
+        parse_document(text, file="t.yaml")
+    problems = caught.value.problems
+    assert (problems[0].line, problems[0].column) == (line, column), problems
+    assert said in str(problems[0])
+    assert str(problems[0]).startswith(f"t.yaml:{line}:{column}: ")
+    assert len(problems) == 1
+    assert "Input should" not in str(problems[0])
+
+
+@pytest.mark.parametrize("text", [text for text, *_ in BROKEN], ids=range(len(BROKEN)))
+def test_no_error_of_a_library_gets_out(text):
+    """Neither as text nor as the cause of a traceback."""
+    with pytest.raises(DocumentError) as caught:
+        parse_document(text)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_all_problems_come_at_once_in_the_order_of_the_text():
+    text = textwrap.dedent("""\
+        version: 1
+        proxy:
+          workers: yes
+          admin: {address: 0.0.0.0}
+          unknown: 1
+        tenants:
+          no: {}
+          acme:
+            upstreams:
+              web: {endpoints: [10.0.0.1:8080, 10.0.0.1]}
+              db: {endpoints: [10.0.0.1:8080]}
+            listeners:
+              a: {port: 20001, split: {web: 1, wbe: 2}, drain: 5}
+              b: {port: 20002, split: {web: 1}}
+              b: {port: 20003, split: {web: 1}}
+              c: {port: 20002, split: {dbb: 1}}
+              d: {port: 9, split: {web: 1}}
+        """)
+    with pytest.raises(DocumentError) as caught:
+        parse_document(text, file="t.yaml")
+    found = [(p.line, p.column, p.code) for p in caught.value.problems]
+    assert found == [
+        (3, 12, "document_invalid"),
+        (4, 20, "address_refused"),
+        (5, 3, "unknown_key"),
+        (7, 3, "document_invalid"),
+        (10, 40, "document_invalid"),
+        (13, 56, "document_invalid"),
+        (15, 7, "duplicate_key"),
+        (16, 17, "port_clash"),
+        (16, 32, "unknown_upstream"),
+        (17, 17, "port_outside_range"),
+    ]
+
+
+def test_a_sound_part_is_not_accused_for_the_broken_one_next_to_it():
+    """A split that names a broken upstream names a known one."""
+    text = HEAD + "      a: {split: {web: 1, db: 1}, port: 20001}\n"
+    text = text.replace("    listeners:", "      db: {endpoints: []}\n    listeners:")
+    with pytest.raises(DocumentError) as caught:
+        parse_document(text)
+    assert [p.path for p in caught.value.problems] == ["tenants.acme.upstreams.db.endpoints"]
+
+
+@pytest.mark.parametrize(
+    "broken", ["port_range: x", "admin: 5", "metrics: {port: x}", "listen_address: x"]
+)
+def test_a_broken_proxy_accuses_no_listener(broken):
+    text = (
+        HEAD.replace("port_range: 20000-20009", broken)
+        + "      a: {split: {web: 1}, port: 20001}\n"
+    )
+    with pytest.raises(DocumentError) as caught:
+        parse_document(text)
+    assert len(caught.value.problems) == 1
+
+
+def test_a_problem_inside_an_alias_stands_where_it_is_written_once():
+    text = (
+        "version: 1\ntenants:\n  a:\n    upstreams: {u: {endpoints: ['u:1']}}\n    listeners:\n"
+        "      one: &one {split: {u: 1}, drain: 5}\n      two: *one\n      three: {<<: *one}\n"
+    )
+    with pytest.raises(DocumentError) as caught:
+        parse_document(text)
+    assert [(p.line, p.column) for p in caught.value.problems] == [(6, 40)]
+
+
+def test_only_keys_of_a_later_version_have_an_error_of_their_own():
+    with pytest.raises(NotSupportedYet) as caught:
+        parse_document(listener("{split: {web: 1}, tls: {}, mirror: {}}"))
+    assert [p.code for p in caught.value.problems] == ["not_supported_yet"] * 2
+    with pytest.raises(DocumentError) as caught:
+        parse_document(listener("{split: {web: 1}, tls: {}, x: {}}"))
+    assert not isinstance(caught.value, NotSupportedYet)
+
+
+def test_thousands_of_problems_are_all_reported():
+    body = "".join(f"  t{n}: {{listenrs: {{}}}}\n" for n in range(3000))
+    with pytest.raises(DocumentError) as caught:
+        parse_document("version: 1\ntenants:\n" + body)
+    assert [p.line for p in caught.value.problems] == list(range(3, 3003))
+
+
+# Bodies of requests
+
+
+def test_objects_of_requests_are_read_alone():
+    assert parse_split({"web-v1": 90, "web-v2": 10}) == (
+        SplitMember("web-v1", 90),
+        SplitMember("web-v2", 10),
+    )
+    assert parse_listener("acme", "web", {"split": {"u": 1}}) == ListenerSpec(
+        "acme", "web", (SplitMember("u", 1),)
+    )
+    assert parse_upstream("acme", "u", {"endpoints": ["a:1"]}) == UpstreamSpec(
+        "acme", "u", (EndpointSpec("a", 1),)
+    )
+    assert parse_tenant("acme", {"labels": {"a": ""}}) == TenantSpec("acme", {"a": ""})
+
+
+@pytest.mark.parametrize(
+    ("parse", "paths"),
+    [
+        (lambda: parse_split({"web": 0}), [""]),
+        (lambda: parse_split({"web": 0.5, "B": 1}), ["web", "B"]),
+        (lambda: parse_split(None), [""]),
+        (lambda: parse_split([["web", 1]]), [""]),
+        (lambda: parse_listener("acme", "Web", {"split": {"u": 1}}), [""]),
+        (lambda: parse_listener("acme", "web", {"split": {"u": 1}, "port": "1", "x": 1}), ["port", "x"]),
+        (lambda: parse_listener("acme", "web", []), [""]),
+        (lambda: parse_upstream("acme", "u", {"endpoints": ["a:1", "b"]}), ["endpoints.1"]),
+        (lambda: parse_upstream("acme", "u", "text"), [""]),
+        (lambda: parse_tenant("a" * 64, {}), [""]),
+        (lambda: parse_tenant("acme", {"listeners": {"l": {"split": {"u": 1.5}}}}), ["listeners.l.split.u"]),
+        (lambda: parse_tenant("acme", {"labels": {"a": "\x00"}}), ["labels.a"]),
+    ],
+)  # fmt: skip
+def test_problems_of_a_request_have_paths_inside_its_body(parse, paths):
+    with pytest.raises(DocumentError) as caught:
+        parse()
+    assert [p.path for p in caught.value.problems] == paths
+    assert all(p.line is None and p.file is None for p in caught.value.problems)

@@ -1,0 +1,85 @@
+"""The JSON schema: the document as other tools see it."""
+
+import copy
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import given, settings
+
+from tenantproxy.config.render import render_document
+from tenantproxy.config.schema import json_schema, part_schemas
+from tests.config.test_document import FULL
+from tests.config.test_render import documents
+
+SCHEMA = json_schema()
+CHECK = jsonschema.Draft202012Validator(SCHEMA)
+
+
+def test_it_is_a_schema_of_2020_12():
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    for schema in part_schemas().values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def test_the_example_of_the_contract_fits():
+    example = yaml.safe_load(FULL)
+    CHECK.validate(example)
+
+
+@settings(max_examples=40)
+@given(documents())
+def test_what_is_rendered_fits(document):
+    CHECK.validate(render_document(document))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("tenant",), {}),
+        (("version",), 2),
+        (("proxy", "database"), "sqlite:///x"),
+        (("proxy", "relay"), "kernel"),
+        (("proxy", "workers"), 0),
+        (("proxy", "shutdown", "drain"), 30),
+        (("tenants", "Acme"), {}),
+        (("tenants", "acme", "limits"), {"max_connections": 1}),
+        (("tenants", "acme", "labels", "x"), 5),
+        (("tenants", "acme", "upstreams", "web-v1", "warm"), 2),
+        (("tenants", "acme", "upstreams", "web-v1", "endpoints"), []),
+        (("tenants", "acme", "upstreams", "web-v1", "endpoints"), ["10.0.0.1"]),
+        (("tenants", "acme", "upstreams", "web-v1", "endpoints"), [{"weight": 1}]),
+        (("tenants", "acme", "listeners", "web", "drain"), 600),
+        (("tenants", "acme", "listeners", "web", "split"), {}),
+        (("tenants", "acme", "listeners", "web", "split"), {"A": 1}),
+        (("tenants", "acme", "listeners", "web", "idle", "after"), "1h30m"),
+        (("tenants", "acme", "listeners", "web", "x"), None),
+        (("tenants", "acme", "listeners", "web", "rollout"), {}),
+    ],
+)
+def test_what_the_program_refuses_does_not_fit(path, value):
+    example = copy.deepcopy(yaml.safe_load(FULL))
+    at = example
+    for part in path[:-1]:
+        at = at[part]
+    at[path[-1]] = value
+    assert not CHECK.is_valid(example)
+
+
+def test_every_mapping_is_closed_and_every_key_described():
+    for name, definition in {"document": SCHEMA, **SCHEMA["$defs"]}.items():
+        assert definition["additionalProperties"] is False, name
+        for key, part in definition["properties"].items():
+            described = SCHEMA["$defs"].get(part.get("$ref", "").rpartition("/")[2], part)
+            assert described.get("description"), f"{name}.{key}"
+            assert "title" not in part
+
+
+def test_defaults_are_written_as_in_a_document():
+    listener = SCHEMA["$defs"]["ListenerDoc"]["properties"]
+    assert listener["drain"]["default"] == "10m"
+    proxy = SCHEMA["$defs"]["ProxyDoc"]["properties"]
+    assert proxy["port_range"]["default"] == "20000-29999"
+    assert proxy["workers"]["default"] == "auto"
+    assert "default" not in proxy["admin"]
