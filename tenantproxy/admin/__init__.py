@@ -1,0 +1,1 @@
+"""The admin API: HTTP in, the facade of control out; it decides nothing."""

@@ -1,0 +1,140 @@
+"""What every handler holds: the control side, and ways to read a request and to answer it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from tenantproxy.admin.auth import who
+from tenantproxy.admin.problems import BadRequest
+from tenantproxy.admin.sse import Streams
+from tenantproxy.control.facade import Control
+from tenantproxy.metrics.aside import Aside
+from tenantproxy.metrics.pieces import send_pieces
+from tenantproxy.model.delta import Change, summary
+from tenantproxy.model.spec import Connections, ListenerKey, UpstreamKey
+
+T = TypeVar("T")
+
+MANY = 200
+"""Things that are shown on the loop at once, in some 10 ms; more are shown aside."""
+_A_PIECE = 100
+_CHANGES_SHOWN = 20
+"""In the log; the summary counts all."""
+
+JSON = {"Content-Type": "application/json"}
+
+_log = structlog.get_logger("tenantproxy.admin")
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The state of the application; handlers are functions of it and of the request."""
+
+    control: Control
+    reload: Callable[[], Awaitable[None]] | None
+    aside: Aside
+    streams: Streams
+
+
+Handler = Callable[[Api, web.Request], Awaitable[web.StreamResponse]]
+
+
+# Reading -----------------------------------------------------------------
+
+
+def tenant_of(request: web.Request) -> str:
+    """Return the tenant that the path names."""
+    return request.match_info["tenant"]
+
+
+def listener_of(request: web.Request) -> ListenerKey:
+    """Return the listener that the path names."""
+    return ListenerKey(tenant_of(request), request.match_info["listener"])
+
+
+def upstream_of(request: web.Request) -> UpstreamKey:
+    """Return the upstream that the path names."""
+    return UpstreamKey(tenant_of(request), request.match_info["upstream"])
+
+
+def dry_run(request: web.Request) -> bool:
+    """Return `?dry_run=`.
+
+    Raises:
+        BadRequest: it is neither `true` nor `false`; guessing might write.
+    """
+    return _choice(request, "dry_run", "false", {"true": True, "false": False})
+
+
+def connections(request: web.Request) -> Connections:
+    """Return `?connections=`, `drain` unless said; raises as `dry_run`."""
+    choices: tuple[Connections, ...] = ("drain", "keep", "kill")
+    return _choice(request, "connections", "drain", {choice: choice for choice in choices})
+
+
+def number(request: web.Request, name: str, default: int | None) -> int | None:
+    """Return a query parameter that is a whole number from 0 on; raises as `dry_run`."""
+    text = request.query.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 19):  # noqa: PLR2004 - fits 64 bits
+        raise BadRequest(f"{name} needs a whole number, not {text[:40]!r}")
+    return int(text)
+
+
+def _choice(request: web.Request, name: str, default: str, choices: Mapping[str, T]) -> T:
+    text = request.query.get(name, default)
+    if text not in choices:
+        raise BadRequest(f"{name} is one of {', '.join(choices)}, not {text[:40]!r}")
+    return choices[text]
+
+
+# Answering ---------------------------------------------------------------
+
+
+def reply(data: Any, *, status: int = 200, tag: str | None = None) -> web.Response:
+    """Return a JSON answer, with its version if it has one."""
+    headers = JSON if tag is None else {**JSON, "ETag": tag}
+    return web.Response(status=status, body=msgspec.json.encode(data) + b"\n", headers=headers)
+
+
+async def reply_items(
+    api: Api, request: web.Request, items: Iterable[T], show: Callable[[T], Any], *, many: bool
+) -> web.StreamResponse:
+    """Answer `{"items": [...]}`; with `many` both showing and encoding are done aside."""
+    pieces = await api.aside.run(_pieces, items, show) if many else _pieces(items, show)
+    return await send_pieces(request, pieces, JSON)
+
+
+def note(request: web.Request, changes: list[Change]) -> None:
+    """Log who changed what; one line a change, none for reads and dry runs."""
+    _log.info(
+        "api_change",
+        who=who(request),
+        method=request.method,
+        path=request.path,
+        summary=summary(changes),
+        changes=[f"{c.op} {c.kind} {c.name}" for c in changes[:_CHANGES_SHOWN]],
+    )
+
+
+def _pieces(items: Iterable[T], show: Callable[[T], Any]) -> list[bytes]:
+    """Encode in small steps: one call for all would keep the interpreter lock to its end."""
+    pieces = [b'{"items":[']
+    batch: list[bytes] = []
+    for item in items:
+        batch.append(msgspec.json.encode(show(item)))
+        if len(batch) == _A_PIECE:
+            pieces.append(b",".join(batch) + b",")
+            batch.clear()
+    if batch:
+        pieces.append(b",".join(batch))
+    else:
+        pieces[-1] = pieces[-1].removesuffix(b",")
+    return [*pieces, b"]}\n"]

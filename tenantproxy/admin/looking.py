@@ -1,0 +1,215 @@
+"""Handlers of everything that only looks."""
+
+# ruff: noqa: D103 - what each handler does stands in the table of routes
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from tenantproxy.admin import views
+from tenantproxy.admin.api import (
+    JSON,
+    MANY,
+    Api,
+    listener_of,
+    number,
+    reply,
+    reply_items,
+    tenant_of,
+    upstream_of,
+)
+from tenantproxy.admin.bodies import read_document
+from tenantproxy.admin.etag import etag
+from tenantproxy.admin.problems import BadRequest
+from tenantproxy.admin.versions import document_version
+from tenantproxy.config.render import render_proxy, render_split, render_tenant
+from tenantproxy.errors import NotFound
+from tenantproxy.metrics.pieces import send_pieces
+from tenantproxy.model.delta import Change
+from tenantproxy.model.spec import Document, TenantSpec
+from tenantproxy.model.views import ListenerView, TenantView, UpstreamView
+
+_EVENTS_AT_MOST = 10_000
+
+
+async def index(_api: Api, _request: web.Request) -> web.StreamResponse:
+    routes = ("/openapi.json", "/api/v1/status", "/api/v1/tenants", "/api/v1/watch", "/readyz")
+    return reply({"name": "tenantproxy", "routes": routes})
+
+
+async def livez(_api: Api, _request: web.Request) -> web.StreamResponse:
+    return reply({"status": "alive"})
+
+
+async def readyz(api: Api, _request: web.Request) -> web.StreamResponse:
+    status = api.control.status()
+    if status.ready:
+        return reply({"ready": True, "reason": ""})
+    some = any(worker.state == "ready" for worker in status.workers)
+    reason = "starting or going down" if some else "no worker is ready"
+    return reply({"ready": False, "reason": reason}, status=503)
+
+
+async def show_status(api: Api, _request: web.Request) -> web.StreamResponse:
+    return reply(views.show_status(api.control.status()))
+
+
+# Tenants, listeners, upstreams ---------------------------------------------
+
+
+async def list_tenants(api: Api, request: web.Request) -> web.StreamResponse:
+    wanted = [_label(text) for text in request.query.getall("label", [])]
+    found = [
+        spec
+        for _, spec in sorted(api.control.document().tenants.items())
+        if all(spec.labels.get(key) == value for key, value in wanted)
+    ]
+    shown = await _tenant_views(api, found)
+    return await reply_items(api, request, shown, views.show_tenant, many=len(shown) > MANY)
+
+
+async def show_tenant(api: Api, request: web.Request) -> web.StreamResponse:
+    view = api.control.tenant(tenant_of(request))
+    if len(view.spec.listeners) + len(view.spec.upstreams) <= MANY:
+        shown = views.whole_tenant(view)
+    else:
+        shown = await api.aside.run(views.whole_tenant, view)
+    return reply(shown, tag=etag(shown["spec"]))
+
+
+async def list_listeners(api: Api, request: web.Request) -> web.StreamResponse:
+    """Answer those of all tenants, or of the one in the path."""
+    name = request.match_info.get("tenant")
+    if name is not None and len(api.control.tenant(name).spec.listeners) <= MANY:
+        few = api.control.listeners(name)
+        return await reply_items(api, request, few, views.show_listener, many=False)
+    everything = api.control.listener_snapshots()
+
+    def mine() -> list[ListenerView]:
+        found = [view for view in everything if name is None or view.spec.tenant == name]
+        return sorted(found, key=lambda view: view.spec.key)
+
+    return await reply_items(
+        api, request, await api.aside.run(mine), views.show_listener, many=True
+    )
+
+
+async def show_listener(api: Api, request: web.Request) -> web.StreamResponse:
+    shown = views.whole_listener(api.control.listener(listener_of(request)))
+    return reply(shown, tag=etag(shown["spec"]))
+
+
+async def show_split(api: Api, request: web.Request) -> web.StreamResponse:
+    split = render_split(api.control.listener(listener_of(request)).spec.split)
+    return reply(split, tag=etag(split))
+
+
+async def list_upstreams(api: Api, request: web.Request) -> web.StreamResponse:
+    """Answer those of all tenants, or of the one in the path."""
+    name = request.match_info.get("tenant")
+    if name is not None and len(api.control.tenant(name).spec.upstreams) <= MANY:
+        few = api.control.upstreams(name)
+        return await reply_items(api, request, few, views.show_upstream, many=False)
+    everything = api.control.upstream_snapshots()
+
+    def mine() -> list[UpstreamView]:
+        found = [view for view in everything if name is None or view.spec.tenant == name]
+        return sorted(found, key=lambda view: view.spec.key)
+
+    return await reply_items(
+        api, request, await api.aside.run(mine), views.show_upstream, many=True
+    )
+
+
+async def show_upstream(api: Api, request: web.Request) -> web.StreamResponse:
+    shown = views.whole_upstream(api.control.upstream(upstream_of(request)))
+    return reply(shown, tag=etag(shown["spec"]))
+
+
+# The document and what became of it ------------------------------------------
+
+
+async def show_document(api: Api, request: web.Request) -> web.StreamResponse:
+    tag = await document_version(api)
+    pieces = await api.aside.run(_document_pieces, api.control.document())
+    return await send_pieces(request, pieces, {**JSON, "ETag": tag})
+
+
+async def diff(api: Api, request: web.Request) -> web.StreamResponse:
+    changes = api.control.diff(await read_document(request))
+    return await reply_diff(api, changes, {})
+
+
+async def reply_diff(api: Api, changes: Sequence[Change], more: dict[str, Any]) -> web.Response:
+    """Answer the lines of a diff and the generation that runs."""
+    generation = api.control.status().generation
+    shown = await api.aside.run(views.show_changes, changes)
+    return reply({"generation": generation, **more, "changes": shown})
+
+
+async def list_events(api: Api, request: web.Request) -> web.StreamResponse:
+    after = number(request, "after", 0) or 0
+    limit = min(number(request, "limit", 1_000) or 0, _EVENTS_AT_MOST)
+    name = request.query.get("tenant")
+    found = api.control.events(after=after, limit=_EVENTS_AT_MOST if name else limit)
+    mine = [event for event in found if name is None or event.tenant == name]
+    newest = mine[-limit:] if limit else []
+    return await reply_items(api, request, newest, views.show_event, many=len(newest) > MANY)
+
+
+async def watch(api: Api, request: web.Request) -> web.StreamResponse:
+    after = number(request, "after", None)
+    return await api.streams.answer(request, after=after, tenant=request.query.get("tenant"))
+
+
+async def list_generations(api: Api, request: web.Request) -> web.StreamResponse:
+    found = api.control.generations()
+    return await reply_items(api, request, found, views.show_generation, many=len(found) > MANY)
+
+
+async def list_policies(api: Api, request: web.Request) -> web.StreamResponse:
+    found = api.control.policies()
+    return await reply_items(api, request, found, views.show_policy, many=len(found) > MANY)
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise BadRequest(f"label needs KEY=VALUE, not {text[:40]!r}")
+    return key, value
+
+
+async def _tenant_views(api: Api, specs: list[TenantSpec]) -> list[TenantView]:
+    """Look at tenants in slices: each sums over its listeners, which has to be on the loop."""
+    shown: list[TenantView] = []
+    looked = 0
+    for spec in specs:
+        try:
+            shown.append(api.control.tenant(spec.name))
+        except NotFound:
+            continue  # removed since the slice before
+        looked += 1 + len(spec.listeners)
+        if looked >= MANY:
+            looked = 0
+            await asyncio.sleep(0)
+    return shown
+
+
+def _document_pieces(document: Document) -> list[bytes]:
+    return list(_document(document))
+
+
+def _document(document: Document) -> Iterator[bytes]:
+    yield b'{"version":1,"proxy":' + msgspec.json.encode(render_proxy(document.proxy))
+    yield b',"tenants":{'
+    comma = b""
+    for name, tenant in document.tenants.items():
+        rendered = msgspec.json.encode(render_tenant(tenant))
+        yield comma + msgspec.json.encode(name) + b":" + rendered
+        comma = b","
+    yield b"}}\n"

@@ -1,0 +1,1 @@
+"""Commands over the API; the only place that exits the process."""

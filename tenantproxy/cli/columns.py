@@ -1,0 +1,147 @@
+"""The columns of `get`, and what the name of an item is, for each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tenantproxy.cli import human
+from tenantproxy.cli.names import singular
+from tenantproxy.cli.output import Column, Item
+
+
+def _field(key: str) -> Callable[[Item, float], str]:
+    return lambda item, _: human.text(item.get(key))
+
+
+def _size(key: str) -> Callable[[Item, float], str]:
+    return lambda item, _: human.size(item.get(key) or 0)
+
+
+def _ago(key: str) -> Callable[[Item, float], str]:
+    return lambda item, now_s: human.since(item.get(key), now_s)
+
+
+def _name(item: Item, _: float) -> str:
+    return name_of(item)
+
+
+def _idle(item: Item, _: float) -> str:
+    idle = item.get("idle")
+    return f"{idle['then']} after {idle['after']}" if idle else item.get("policy") or "-"
+
+
+def _traffic(*, wide_bytes: bool = False) -> list[Column]:
+    return [
+        Column("CONNS", _field("connections"), right=True),
+        Column("TOTAL", _field("connections_total"), right=True),
+        Column("IN", _size("bytes_in"), wide=wide_bytes, right=True),
+        Column("OUT", _size("bytes_out"), wide=wide_bytes, right=True),
+        Column("LAST", _ago("last_activity"), right=True),
+    ]
+
+
+COLUMNS: dict[str, list[Column]] = {
+    "tenants": [
+        Column("NAME", _field("tenant")),
+        Column("LISTENERS", lambda item, _: human.pairs(item["states"])),
+        *_traffic(),
+        Column("SOURCE", _field("source"), wide=True),
+        Column("LABELS", _field("labels"), wide=True),
+        Column("UPSTREAMS", _field("upstreams"), wide=True),
+    ],
+    "listeners": [
+        Column("NAME", _name),
+        Column("PORT", _field("port"), right=True),
+        Column("STATE", _field("state"), state=True),
+        Column("SPLIT", _field("split")),
+        *_traffic(),
+        Column("ADDRESS", _field("address"), wide=True),
+        Column("IDLE", _idle, wide=True),
+        Column("SOURCE", _field("source"), wide=True),
+        Column("SPLIT-SOURCE", _field("split_source"), wide=True),
+        Column("GENERATION", _field("generation"), wide=True, right=True),
+        Column("REASON", _field("reason"), wide=True),
+    ],
+    "upstreams": [
+        Column("NAME", _name),
+        Column("USABLE", lambda item, _: f"{item['usable_endpoints']}/{len(item['endpoints'])}"),
+        *_traffic(),
+        Column("ERRORS", lambda item, _: str(sum(item["connect_errors"].values())), right=True),
+        Column("BALANCE", _field("balance"), wide=True),
+        Column("LISTENERS", _field("listeners"), wide=True),
+        Column("SOURCE", _field("source"), wide=True),
+        Column(
+            "ENDPOINTS",
+            lambda item, _: ",".join(end["address"] for end in item["endpoints"]),
+            wide=True,
+        ),
+    ],
+    "policies": [
+        Column("NAME", _field("name")),
+        Column("KIND", _field("kind")),
+        Column("AFTER", _field("after"), right=True),
+        Column("THEN", _field("then")),
+        Column("DRY-RUN", _field("dry_run")),
+        Column("MATCH", _field("match"), wide=True),
+        Column("FILE", _field("file"), wide=True),
+    ],
+    "events": [
+        Column("NUMBER", _field("number"), right=True),
+        Column("AGE", _ago("at"), right=True),
+        Column("EVENT", _field("event")),
+        Column("OBJECT", lambda item, _: object_of(item)),
+        Column("REASON", _field("reason")),
+        Column("AT", _field("at"), wide=True),
+        Column("DETAILS", _field("details"), wide=True),
+    ],
+    "generations": [
+        Column("NUMBER", _field("number"), right=True),
+        Column("AGE", _ago("at"), right=True),
+        Column("SOURCE", _field("source")),
+        Column("RESULT", _field("result"), state=True),
+        Column("SUMMARY", _field("summary")),
+        Column("AT", _field("at"), wide=True),
+    ],
+}
+
+_NAME_KEYS: dict[str, Sequence[str]] = {
+    "listeners": ("tenant", "listener"),
+    "upstreams": ("tenant", "upstream"),
+    "tenants": ("tenant",),
+    "policies": ("name",),
+    "events": ("number",),
+    "generations": ("number",),
+}
+
+
+def name_of(item: Item, kind: str | None = None) -> str:
+    """Return `acme/web` for a listener or upstream, `acme` for a tenant, a number for an event."""
+    if kind is None:
+        kind = "listeners" if "listener" in item else "upstreams"
+    return "/".join(str(item[key]) for key in _NAME_KEYS[kind])
+
+
+def full_name(item: Item, kind: str) -> str:
+    """Return what `-o name` prints, such as `listener/acme/web`."""
+    return f"{singular(kind)}/{name_of(item, kind)}"
+
+
+def object_of(event: Item) -> str:
+    """Return what an event is about: `acme/web`, `upstream acme/web-v1`, `worker 0`, `document`."""
+    tenant, about = event.get("tenant"), event.get("object") or ""
+    kind, _, name = str(about).partition("/")
+    if tenant is None:
+        return f"{kind} {name}".strip() or "-"
+    if kind == "listener":
+        return f"{tenant}/{name}"
+    return f"{kind} {tenant}/{name}" if name else str(tenant)
+
+
+def same_object(event: Item, kind: str, item: Any) -> bool:
+    """Tell whether an event is about this item, or about something in it for a tenant."""
+    if event.get("tenant") != item.get("tenant"):
+        return False
+    if kind == "tenants":
+        return True
+    return bool(event.get("object") == full_name(item, kind).replace(f"/{item['tenant']}", "", 1))

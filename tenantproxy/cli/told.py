@@ -1,0 +1,199 @@
+"""What `describe` tells: sections of rows, from the answers of the admin API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tenantproxy.cli import human
+from tenantproxy.cli.output import Item
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Rows under a title; the first section of an object has none."""
+
+    title: str
+    rows: Sequence[Row]
+
+
+def told(kind: str, item: Item, beside: Sequence[Item], now_s: float) -> list[Section]:
+    """Return the sections about an item.
+
+    `beside` are the tenant's upstreams, or its listeners when the item is an
+    upstream.
+    """
+    match kind:
+        case "listeners":
+            return _listener(item, beside, now_s)
+        case "upstreams":
+            return _upstream(item, beside, now_s)
+        case "tenants":
+            return _tenant(item, now_s)
+        case "daemon":
+            return _daemon(item, now_s)
+    return [Section("", [(f"{_title(key)}:", human.text(value)) for key, value in item.items()])]
+
+
+def _listener(item: Item, upstreams: Sequence[Item], now_s: float) -> list[Section]:
+    wake, policy = item["wake"], item.get("policy")
+    port = "none yet" if item["port"] is None else f"{item['address']} {item['port']}"
+    reserved = item.get("reserved_until")
+    head: list[Row] = [
+        ("Listener:", f"{item['tenant']}/{item['listener']}"),
+        ("State:", f"{item['state']} for {human.since(item['since'], now_s)}: {item['reason']}"),
+        ("Port:", f"{port} ({item['protocol']})"),
+        ("Opens:", item["open"]),
+        ("Idle:", _idle(item)),
+        ("Idle timeout:", f"{item['idle_timeout']} without a byte ends a connection"),
+        (
+            "Wake:",
+            f"holds {wake['hold']} for {wake['timeout']}"
+            + (", after first bytes" if wake["after_first_bytes"] else ""),
+        ),
+        ("Drain:", item["drain"]),
+    ]
+    if reserved:
+        head.append(("Reserved:", f"the number is kept for {human.until(reserved, now_s)} more"))
+    known = {upstream["upstream"]: upstream for upstream in upstreams}
+    total = sum(item["split"].values()) or 1
+    split = [
+        (name, weight, f"{weight / total:.1%}", _usable(known.get(name)))
+        for name, weight in item["split"].items()
+    ]
+    sources: list[Row] = [
+        ("listener", f"{item['source']}, generation {item['generation']}"),
+        ("split", item["split_source"]),
+        ("idle", "the listener's own" if policy == "listener" else policy or "no rule applies"),
+    ]
+    return [
+        Section("", head),
+        Section("Split", split),
+        Section("Where values come from", sources),
+        _traffic(item, now_s),
+    ]
+
+
+def _idle(item: Item) -> str:
+    idle = item.get("idle")
+    if idle:
+        return f"{idle['then']} after {idle['after']}"
+    return f"as {item['policy']} says" if item.get("policy") else "never"
+
+
+def _usable(upstream: Item | None) -> str:
+    if upstream is None:
+        return "not defined"
+    return f"{upstream['usable_endpoints']} of {len(upstream['endpoints'])} endpoints usable"
+
+
+def _upstream(item: Item, listeners: Sequence[Item], now_s: float) -> list[Section]:
+    connect = item["connect"]
+    head: list[Row] = [
+        ("Upstream:", f"{item['tenant']}/{item['upstream']}"),
+        ("Balance:", item["balance"]),
+        ("Connect:", f"{connect['tries']} tries, {connect['timeout']} each"),
+        ("Source:", item["source"]),
+    ]
+    endpoints = [
+        (
+            end["address"],
+            f"weight {end['weight']}",
+            "usable" if end["usable"] else "not usable",
+            end["resolved"] or "-",
+            end["reason"],
+        )
+        for end in item["endpoints"]
+    ]
+    users = [
+        (
+            f"{one['tenant']}/{one['listener']}",
+            f"weight {one['split'][item['upstream']]}",
+            one["state"],
+        )
+        for one in listeners
+        if item["upstream"] in one["split"]
+    ]
+    times = [
+        (_title(key), f"{value['count']} measured, mean {_mean(value)}")
+        for key, value in item.items()
+        if key.endswith("_duration")
+    ]
+    errors = Section("Connect errors", [(human.pairs(item["connect_errors"]),)])
+    return [
+        Section("", head),
+        Section("Endpoints", endpoints),
+        Section("Used by", users or [("no listener",)]),
+        _traffic(item, now_s),
+        Section("Times", times),
+        errors,
+    ]
+
+
+def _mean(histogram: Mapping[str, float]) -> str:
+    if not histogram["count"]:
+        return "-"
+    return f"{1000 * histogram['sum_s'] / histogram['count']:.2f} ms"
+
+
+def _tenant(item: Item, now_s: float) -> list[Section]:
+    head: list[Row] = [
+        ("Tenant:", item["tenant"]),
+        ("Labels:", human.pairs(item["labels"])),
+        ("Source:", item["source"]),
+        ("Listeners:", human.text(item["listeners"])),
+        ("States:", human.pairs(item["states"])),
+        ("Upstreams:", human.text(item["upstreams"])),
+    ]
+    return [Section("", head), _traffic(item, now_s)]
+
+
+def _traffic(item: Item, now_s: float) -> Section:
+    last = item["last_activity"]
+    rows: list[Row] = [
+        ("connections", f"{item['connections']} now, {item['connections_total']} in all"),
+        ("bytes", f"{human.size(item['bytes_in'])} in, {human.size(item['bytes_out'])} out"),
+        ("last activity", f"{human.since(last, now_s)} ago" if last else "never"),
+    ]
+    rows += [(key, human.pairs(item[key])) for key in ("closed", "rejected") if key in item]
+    return Section("Traffic", rows)
+
+
+def _daemon(item: Item, now_s: float) -> list[Section]:
+    ports = item["ports"]
+    head: list[Row] = [
+        ("Version:", item["version"]),
+        ("Ready:", human.text(item["ready"])),
+        ("Up:", human.span(item["uptime_s"])),
+        ("Generation:", item["generation"]),
+        ("Document:", human.text(item["document"])),
+        ("Last reload:", f"{human.since(item['last_reload_success'], now_s)} ago"),
+        ("Ports:", f"{ports['used']} of {ports['capacity']} used"),
+        ("Accept:", item["accept"]),
+    ]
+    workers = [
+        (
+            worker["index"],
+            worker["state"],
+            f"pid {human.text(worker['pid'])}",
+            f"{worker['connections']} connections",
+            f"{worker['restarts']} restarts",
+            worker["reason"],
+        )
+        for worker in item["workers"]
+    ]
+    sections = [Section("", head), Section("Workers", workers)]
+    if item["document_problems"]:
+        title = "The newest document is refused; what ran before runs on"
+        sections.append(Section(title, [(problem,) for problem in item["document_problems"]]))
+    if item["restart_needed"]:
+        rows = [(key,) for key in item["restart_needed"]]
+        sections.append(Section("Changed in the document, and read at the next start", rows))
+    return sections
+
+
+def _title(key: str) -> str:
+    return key.replace("_", " ").capitalize()

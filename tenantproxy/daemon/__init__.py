@@ -1,0 +1,1 @@
+"""The composition root: a document and signals in, a running proxy out."""

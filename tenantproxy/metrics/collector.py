@@ -1,0 +1,148 @@
+"""Asks the control side at scrape time and says what it found, as samples.
+
+Nothing is counted here: every number is read, so a listener that is gone has
+no series and a total never goes down. `snapshot` is called on the event loop
+and is cheap; going through `samples` takes a while with thousands of
+listeners and may be done in another thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector as PrometheusCollector
+
+from tenantproxy import clock
+from tenantproxy.control.facade import Control
+from tenantproxy.dataplane.counters import BUCKETS_S
+from tenantproxy.metrics import names
+from tenantproxy.model.views import Histogram, ListenerView, Status, UpstreamView
+
+Sample = tuple[str, tuple[str, ...], float]
+"""Name of the line, values of its labels in the order of `names`, value."""
+
+ALWAYS = frozenset({"done", "connect_failed"})
+"""Reasons that are printed at 0, so that a rate has a start; others appear with the first count."""
+
+_BOUNDS = (*(str(bound) for bound in BUCKETS_S), "+Inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one scrape is made of."""
+
+    status: Status
+    listeners: Iterable[ListenerView]
+    upstreams: Iterable[UpstreamView]
+    wall_offset_s: float
+    """Wall clock minus CLOCK_MONOTONIC."""
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield every sample once; those of one family are not next to each other."""
+        yield from _daemon(self.status)
+        for listener in self.listeners:
+            yield from _listener(listener, self.wall_offset_s)
+        for upstream in self.upstreams:
+            yield from _upstream(upstream)
+
+
+def snapshot(control: Control) -> Snapshot:
+    """Take what must be taken on the event loop."""
+    return Snapshot(
+        status=control.status(),
+        listeners=control.listener_snapshots(),
+        upstreams=control.upstream_snapshots(),
+        wall_offset_s=clock.wall_s() - clock.monotonic_s(),
+    )
+
+
+class Collector(PrometheusCollector):
+    """The samples as a collector for any registry of prometheus_client."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    def collect(self) -> Iterator[Family]:
+        """Yield every family, also those without a sample."""
+        by_sample = {name: metric for metric in names.METRICS for name in metric.sample_names}
+        families = {
+            metric.name: Family(metric.name.removesuffix("_total"), metric.help, metric.kind)
+            for metric in names.METRICS
+        }
+        for name, values, value in snapshot(self._control).samples():
+            metric = by_sample[name]
+            labels = (*metric.labels, "le") if name.endswith("_bucket") else metric.labels
+            families[metric.name].add_sample(name, dict(zip(labels, values, strict=True)), value)
+        yield from families.values()
+
+
+def _daemon(status: Status) -> Iterator[Sample]:
+    yield names.PORTS_USED.name, (), status.ports_used
+    yield names.PORTS_CAPACITY.name, (), status.ports_capacity
+    for pair, count in sorted(status.policy_actions.items()):
+        yield names.POLICY_ACTIONS.name, pair, count
+    for pair, count in sorted(status.reloads.items()):
+        yield names.CONFIG_RELOADS.name, pair, count
+    if status.last_reload_success_s is not None:
+        yield names.CONFIG_LAST_RELOAD_SUCCESS.name, (), status.last_reload_success_s
+    yield names.WORKERS.name, (), sum(worker.state == "ready" for worker in status.workers)
+    yield names.WORKER_RESTARTS.name, (), status.worker_restarts
+    for worker in status.workers:
+        yield names.WORKER_LOOP_LAG.name, (str(worker.index),), worker.loop_lag_s
+    pumped = sum(worker.connections for worker in status.workers)
+    yield names.RELAY_CONNECTIONS.name, ("pump",), pumped
+    yield names.BUILD_INFO.name, (status.version,), 1
+
+
+def _listener(view: ListenerView, wall_offset_s: float) -> Iterator[Sample]:
+    totals = view.totals
+    port = "" if view.port is None else str(view.port)
+    labels = (view.spec.tenant, view.spec.name, port)
+    yield names.LISTENER_CONNECTIONS.name, labels, totals.connections
+    yield names.LISTENER_CONNECTIONS_TOTAL.name, labels, totals.connections_total
+    yield from _reasons(names.LISTENER_CLOSED.name, labels, {"done": 0, **totals.closed})
+    rejected = {"connect_failed": 0, **totals.rejected}
+    yield from _reasons(names.LISTENER_REJECTED.name, labels, rejected)
+    yield names.LISTENER_BYTES.name, (*labels, "in"), totals.bytes_in
+    yield names.LISTENER_BYTES.name, (*labels, "out"), totals.bytes_out
+    if totals.last_activity_s is not None:
+        last_s = round(totals.last_activity_s + wall_offset_s, 3)
+        yield names.LISTENER_LAST_ACTIVITY.name, labels, last_s
+    yield names.LISTENER_STATE.name, (*labels, view.state.value), 1
+    for member in view.spec.split:
+        yield names.UPSTREAM_WEIGHT.name, (*labels, member.upstream), member.weight
+
+
+def _upstream(view: UpstreamView) -> Iterator[Sample]:
+    totals = view.totals
+    labels = (view.spec.tenant, view.spec.name)
+    yield names.UPSTREAM_CONNECTIONS.name, labels, totals.connections
+    yield names.UPSTREAM_CONNECTIONS_TOTAL.name, labels, totals.connections_total
+    yield from _reasons(names.UPSTREAM_CONNECT_ERRORS.name, labels, view.connect_errors)
+    yield names.UPSTREAM_BYTES.name, (*labels, "in"), totals.bytes_in
+    yield names.UPSTREAM_BYTES.name, (*labels, "out"), totals.bytes_out
+    usable = sum(endpoint.resolved is not None for endpoint in view.endpoints)
+    yield names.UPSTREAM_HEALTHY_ENDPOINTS.name, labels, usable
+    connect, first_byte = names.UPSTREAM_CONNECT_DURATION, names.UPSTREAM_FIRST_BYTE_DURATION
+    yield from _times(connect.name, labels, view.connect_duration)
+    yield from _times(first_byte.name, labels, view.first_byte_duration)
+
+
+def _reasons(name: str, labels: tuple[str, ...], counts: Mapping[str, int]) -> Iterator[Sample]:
+    for reason, count in counts.items():
+        if count or reason in ALWAYS:
+            yield name, (*labels, reason), count
+
+
+def _times(name: str, labels: tuple[str, ...], times: Histogram) -> Iterator[Sample]:
+    """Yield a histogram; nothing while it is empty: 34 lines of 0 for each sleeping upstream."""
+    below = tuple(accumulate(times.counts))
+    if not below or not below[-1]:
+        return
+    for bound, count in zip(_BOUNDS, below, strict=True):
+        yield f"{name}_bucket", (*labels, bound), count
+    yield f"{name}_count", labels, below[-1]
+    yield f"{name}_sum", labels, times.sum_s

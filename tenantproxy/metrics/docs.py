@@ -1,0 +1,34 @@
+"""Prints `docs/metrics.md` from the list of names."""
+
+from __future__ import annotations
+
+from tenantproxy.metrics.names import METRICS
+
+_INTRO = """# Metrics
+
+Served at `/metrics` on the metrics port (`proxy.metrics`), as Prometheus text and as OpenMetrics.
+This page is generated from `tenantproxy/metrics/names.py` by `make docs`.
+
+- `in` is from the client, `out` is to the client.
+- `port` is the port really bound; empty while the listener has none.
+- Bytes of live connections count while they live.
+- Totals never go down while the daemon lives, not even when a worker dies.
+- Series of a removed listener go away with it.
+- A reason that never happened has no series, except `done` and `connect_failed`.
+- `tenantproxy_listener_state` has one series a listener, that of the state it is in:
+  `count by (state) (tenantproxy_listener_state)` counts listeners by state.
+- No label value ever comes from a client.
+
+| metric | type | labels | what it says |
+|---|---|---|---|
+"""
+
+
+def markdown() -> str:
+    """Return the whole page."""
+    rows = []
+    for metric in METRICS:
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        values = f" {metric.labels[-1].capitalize()}: {metric.values}." if metric.values else ""
+        rows.append(f"| `{metric.name}` | {metric.kind} | {labels} | {metric.help}{values} |\n")
+    return _INTRO + "".join(rows)

@@ -1,0 +1,168 @@
+"""The one list of every metric: name, type, help and labels.
+
+The collector fills what stands here and nothing else; `docs/metrics.md` is
+printed from it. No label value ever comes from a client: names are the
+operator's, reasons are from the fixed sets of `dataplane.counters`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tenantproxy.dataplane.counters import CLOSED_REASONS, CONNECT_ERRORS, REJECTED_REASONS
+from tenantproxy.model.lifecycle import State
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+PREFIX = "tenantproxy_"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One family. `name` is as scraped, with `_total` for a counter."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    values: str = ""
+    """The values of the last label, for the documentation."""
+
+    @property
+    def sample_names(self) -> tuple[str, ...]:
+        """Names of the lines that it prints."""
+        if self.kind == "histogram":
+            return tuple(self.name + suffix for suffix in ("_bucket", "_count", "_sum"))
+        return (self.name,)
+
+
+_PORT = ("tenant", "listener", "port")
+_UPSTREAM = ("tenant", "upstream")
+
+
+def _counter(name: str, text: str, labels: tuple[str, ...] = (), values: str = "") -> Metric:
+    return Metric(f"{PREFIX}{name}_total", "counter", text, labels, values)
+
+
+def _gauge(name: str, text: str, labels: tuple[str, ...] = (), values: str = "") -> Metric:
+    return Metric(PREFIX + name, "gauge", text, labels, values)
+
+
+def _histogram(name: str, text: str, labels: tuple[str, ...]) -> Metric:
+    return Metric(PREFIX + name, "histogram", text, labels)
+
+
+# Listeners ---------------------------------------------------------------
+
+LISTENER_CONNECTIONS = _gauge(
+    "listener_connections", "Client connections that are open now.", _PORT
+)
+LISTENER_CONNECTIONS_TOTAL = _counter("listener_connections", "Client connections accepted.", _PORT)
+LISTENER_CLOSED = _counter(
+    "listener_connections_closed",
+    "Client connections that were served and have ended, by reason.",
+    (*_PORT, "reason"),
+    ", ".join(CLOSED_REASONS),
+)
+LISTENER_REJECTED = _counter(
+    "listener_connections_rejected",
+    "Client connections that were never served, by reason.",
+    (*_PORT, "reason"),
+    ", ".join(REJECTED_REASONS),
+)
+LISTENER_BYTES = _counter(
+    "listener_bytes",
+    "Bytes moved, those of live connections included; in is from the client.",
+    (*_PORT, "direction"),
+    "in, out",
+)
+LISTENER_LAST_ACTIVITY = _gauge(
+    "listener_last_activity_timestamp_seconds",
+    "Time of the last byte, or of the last connection made or ended; absent while there was none.",
+    _PORT,
+)
+LISTENER_STATE = _gauge(
+    "listener_state",
+    "1 for the state that the listener is in; other states are absent.",
+    (*_PORT, "state"),
+    ", ".join(State),
+)
+
+# Upstreams ---------------------------------------------------------------
+
+UPSTREAM_CONNECTIONS = _gauge(
+    "upstream_connections", "Connections to the upstream that are open now.", _UPSTREAM
+)
+UPSTREAM_CONNECTIONS_TOTAL = _counter(
+    "upstream_connections", "Connections to the upstream that were established.", _UPSTREAM
+)
+UPSTREAM_CONNECT_ERRORS = _counter(
+    "upstream_connect_errors",
+    "Attempts to connect to an endpoint that failed, by reason.",
+    (*_UPSTREAM, "reason"),
+    ", ".join(CONNECT_ERRORS),
+)
+UPSTREAM_BYTES = _counter(
+    "upstream_bytes",
+    "Bytes moved, those of live connections included; in is from the client.",
+    (*_UPSTREAM, "direction"),
+    "in, out",
+)
+UPSTREAM_WEIGHT = _gauge(
+    "upstream_weight",
+    "Weight of the upstream in the listener's split, relative to the others.",
+    (*_PORT, "upstream"),
+)
+UPSTREAM_HEALTHY_ENDPOINTS = _gauge(
+    "upstream_healthy_endpoints",
+    "Endpoints that connections may go to: those whose address is known.",
+    _UPSTREAM,
+)
+UPSTREAM_CONNECT_DURATION = _histogram(
+    "upstream_connect_duration_seconds",
+    "Time to connect to an endpoint; absent before the first connection.",
+    _UPSTREAM,
+)
+UPSTREAM_FIRST_BYTE_DURATION = _histogram(
+    "upstream_first_byte_duration_seconds",
+    "Time from connected to the upstream's first byte; absent before the first one.",
+    _UPSTREAM,
+)
+
+# The daemon --------------------------------------------------------------
+
+PORTS_USED = _gauge("ports_used", "Numbers of the port range that listeners have or keep.")
+PORTS_CAPACITY = _gauge("ports_capacity", "Numbers in the port range.")
+POLICY_ACTIONS = _counter(
+    "policy_actions",
+    "What policies did.",
+    ("policy", "action"),
+    "sleep, close",
+)
+CONFIG_RELOADS = _counter(
+    "config_reloads",
+    "Versions of the desired state that were read, by source and result.",
+    ("source", "result"),
+    "applied, unchanged, refused",
+)
+CONFIG_LAST_RELOAD_SUCCESS = _gauge(
+    "config_last_reload_success_timestamp_seconds",
+    "Time of the last version of the desired state that was taken.",
+)
+WORKERS = _gauge("workers", "Worker processes that are ready.")
+WORKER_RESTARTS = _counter("worker_restarts", "Worker processes started in place of a dead one.")
+WORKER_LOOP_LAG = _gauge(
+    "worker_loop_lag_seconds",
+    "How late the worker's event loop was at its last check.",
+    ("worker",),
+)
+RELAY_CONNECTIONS = _gauge(
+    "relay_connections", "Connections by the way their bytes are moved.", ("mode",), "pump"
+)
+BUILD_INFO = _gauge("build_info", "Always 1; the label tells the version.", ("version",))
+
+METRICS: tuple[Metric, ...] = tuple(
+    value for value in tuple(globals().values()) if isinstance(value, Metric)
+)
+"""All of them, in the order in which they are printed."""
