@@ -27,7 +27,8 @@ def show_changes(changes: Sequence[Item]) -> None:
 def line(sign: str, change: Item) -> str:
     """Return `~ split acme/web: web-v1=95 -> web-v1=90`."""
     before, after = _text(change.get("before")), _text(change.get("after"))
-    head = f"{sign} {change['kind']} {change['name']}"
+    kind, name = change["kind"], change["name"]
+    head = f"{sign} {name}" if name.startswith(f"{kind}.") else f"{sign} {kind} {name}"
     match bool(before), bool(after):
         case True, True:
             return f"{head}: {before} -> {after}"

@@ -46,7 +46,7 @@ def lines(error: BaseException) -> Iterator[str]:
         case DocumentError():
             yield from map(str, error.problems)
             count = len(error.problems)
-            yield f"error: the document is refused: {count} problem{'s' if count != 1 else ''}"
+            yield f"error: refused: {count} problem{'s' if count != 1 else ''}"
         case TenantProxyError():
             yield f"error: {error}"
             if error.hint:

@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import yaml
+
 from tenantproxy.config.units import format_duration
+from tenantproxy.config.yaml_scalars import resolve
 from tenantproxy.model.spec import (
     Document,
     EndpointSpec,
@@ -112,6 +115,29 @@ def render_policy(policy: PolicySpec) -> dict[str, Any]:
         "then": policy.then,
         "dry_run": policy.dry_run,
     }
+
+
+def to_yaml(shape: Any) -> str:
+    """Return plain values as YAML that this and every other parser reads back the same.
+
+    Text that some parser takes for a number or a switch (`on`, `08`, `12e5`) is quoted.
+    """
+    return yaml.dump(
+        shape, Dumper=_Dumper, sort_keys=False, default_flow_style=False, allow_unicode=True
+    )
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - the library's signature
+        return True
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    plain = resolve(text) is text
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
+
+
+_Dumper.add_representer(str, _text)
 
 
 def _endpoint(endpoint: EndpointSpec) -> str | Mapping[str, Any]:

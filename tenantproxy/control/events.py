@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import structlog
@@ -73,9 +73,11 @@ class Events:
         tenant: str | None = None,
         about: str | None = None,
         level: str = "info",
+        values: Mapping[str, Detail] | None = None,
         **details: Detail,
     ) -> Event:
         """Note a decision; it goes to the list, to every follower and to the log."""
+        details = {**details, **(values or {})}
         self._number += 1
         noted = Event(self._number, clock.wall_s(), event, tenant, about, reason, details)
         self._kept.append(noted)

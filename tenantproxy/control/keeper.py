@@ -50,7 +50,7 @@ class Keeper:
             tenant=listener.spec.tenant,
             about=f"listener/{listener.spec.name}",
             policy=verdict.policy,
-            **verdict.values,
+            values=verdict.values,
         )
         if not verdict.dry_run:
             work = self._carry_out(listener, verdict, since_s)

@@ -153,7 +153,7 @@ class Connector:
             error = half.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
             self._failed(flow, reason_of(error))
-        elif flow.endpoint.may_self_connect and half.sock.getsockname() == half.sock.getpeername():
+        elif flow.endpoint.may_self_connect and _met_itself(half.sock):
             self._failed(flow, "self_connect")
         else:
             self._connected(flow)
@@ -247,6 +247,13 @@ def _is_connected(sock: Socket) -> bool:
     except OSError:
         return False
     return True
+
+
+def _met_itself(sock: Socket) -> bool:
+    try:
+        return bool(sock.getsockname() == sock.getpeername())
+    except OSError:
+        return False  # connected, and reset already: the pump finds that out
 
 
 def _has_left(client: Half) -> bool:

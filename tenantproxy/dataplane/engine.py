@@ -62,7 +62,16 @@ class Engine:
         return self._flows
 
     def carry_out(self, order: m.Message, fds: list[int]) -> None:
-        """Carry out an order; its fds become ours. `Quit` is the process's business."""
+        """Carry out an order; its fds become ours. `Quit` is the process's business.
+
+        An order that cannot be carried out is reported and leaves the rest alone.
+        """
+        try:
+            self._carry_out(order, fds)
+        except Exception as error:  # noqa: BLE001 - the worker serves on, whatever it was told
+            self._broke(None, error)
+
+    def _carry_out(self, order: m.Message, fds: list[int]) -> None:
         match order:
             case m.SetUpstreams():
                 self._set_upstreams(order.upstreams)
@@ -172,6 +181,7 @@ class Engine:
                 reset(Socket(fileno=fd))
                 continue
             sock = Socket(fileno=fd)
+            sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             self._serve(listener, sock, adopted=True)

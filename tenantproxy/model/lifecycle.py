@@ -31,7 +31,7 @@ class State(StrEnum):
 MOVES: dict[State, dict[State, str]] = {
     State.CLOSED: {
         State.ASLEEP: "bound",
-        State.OPENING: "bound, open: always",
+        State.OPENING: "bound, always open",
         State.COOLING: "number reserved",
         State.FAILED: "cannot bind",
     },
@@ -49,8 +49,8 @@ MOVES: dict[State, dict[State, str]] = {
     },
     State.DRAINING: {
         State.OPENING: "a connection arrived",
-        State.ASLEEP: "sleep: drained",
-        State.CLOSED: "close: drained",
+        State.ASLEEP: "drained, to sleep",
+        State.CLOSED: "drained, to close",
     },
     State.COOLING: {
         State.ASLEEP: "bound again",
@@ -59,8 +59,8 @@ MOVES: dict[State, dict[State, str]] = {
         State.FAILED: "cannot bind",
     },
     State.FAILED: {
-        State.ASLEEP: "retry: bound",
-        State.OPENING: "retry: bound, open: always",
+        State.ASLEEP: "bound at last",
+        State.OPENING: "bound at last, always open",
         State.CLOSED: "removed",
     },
 }

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from tenantproxy.control import ports as ports_module
 from tenantproxy.model.lifecycle import State
 from tenantproxy.model.spec import IdleRule, WakeRule
 from tests.control.support import (
+    PROXY,
     ask,
     control,
     events,
@@ -58,17 +60,13 @@ async def test_a_port_that_is_always_open_opens_by_itself(v1):
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("accept", ["shared", "reuseport"])
 async def test_both_accept_modes_serve_sleep_and_wake(v1, accept, workers):
-    from dataclasses import replace
-
-    from tests.control.support import PROXY
-
     async with control(
         tenant([listener()], [v1]), proxy=replace(PROXY, accept=accept), workers=workers
     ) as running:
         for _ in range(3):
-            assert await asyncio.gather(*(ask(port(running)) for _ in range(20))) == [
-                b"v1 hello"
-            ] * 20
+            assert (
+                await asyncio.gather(*(ask(port(running)) for _ in range(20))) == [b"v1 hello"] * 20
+            )
             await until(lambda: live(running) == 0)
             assert (await running.sleep(key())).state is State.ASLEEP
 

@@ -68,7 +68,7 @@ def test_several_sockets_share_one_port_and_its_clients():
 
 
 def test_an_address_of_another_host_is_said():
-    with pytest.raises(ListenFailed, match="192.0.2.1"):
+    with pytest.raises(ListenFailed, match=r"192\.0\.2\.1"):
         sockets.listen("192.0.2.1", 0)
 
 
