@@ -105,10 +105,25 @@ def reply(data: Any, *, status: int = 200, tag: str | None = None) -> web.Respon
 
 
 async def reply_items(
-    api: Api, request: web.Request, items: Iterable[T], show: Callable[[T], Any], *, many: bool
+    api: Api,
+    request: web.Request,
+    items: Iterable[T],
+    show: Callable[[T], Any],
+    *,
+    many: bool,
+    key: Callable[[T], str] | None = None,
 ) -> web.StreamResponse:
-    """Answer `{"items": [...]}`; with `many` both showing and encoding are done aside."""
-    pieces = await api.aside.run(_pieces, items, show) if many else _pieces(items, show)
+    """Answer `{"items": [...]}`.
+
+    Args:
+        api: as for every handler.
+        request: what is answered.
+        items: may be lazy; gone through once.
+        show: makes JSON of an item.
+        many: look, show and encode aside.
+        key: sort by it; None: they are in order.
+    """
+    pieces = await api.aside.run(_pieces, items, show, key) if many else _pieces(items, show, key)
     return await send_pieces(request, pieces, JSON)
 
 
@@ -124,17 +139,21 @@ def note(request: web.Request, changes: list[Change]) -> None:
     )
 
 
-def _pieces(items: Iterable[T], show: Callable[[T], Any]) -> list[bytes]:
-    """Encode in small steps: one call for all would keep the interpreter lock to its end."""
-    pieces = [b'{"items":[']
-    batch: list[bytes] = []
-    for item in items:
-        batch.append(msgspec.json.encode(show(item)))
-        if len(batch) == _A_PIECE:
-            pieces.append(b",".join(batch) + b",")
-            batch.clear()
-    if batch:
-        pieces.append(b",".join(batch))
+def _pieces(
+    items: Iterable[T], show: Callable[[T], Any], key: Callable[[T], str] | None
+) -> list[bytes]:
+    """Encode in small steps: one call for all would keep the interpreter lock to its end.
+
+    Items are not kept but their bytes: views by the thousand would wake the
+    garbage collector, which keeps the lock too.
+    """
+    if key is None:
+        encoded = [msgspec.json.encode(show(item)) for item in items]
     else:
-        pieces[-1] = pieces[-1].removesuffix(b",")
+        keyed = [(key(item), msgspec.json.encode(show(item))) for item in items]
+        encoded = [text for _, text in sorted(keyed)]
+    pieces = [b'{"items":[']
+    for start in range(0, len(encoded), _A_PIECE):
+        comma = b"," if start else b""
+        pieces.append(comma + b",".join(encoded[start : start + _A_PIECE]))
     return [*pieces, b"]}\n"]

@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -33,6 +33,8 @@ from tenantproxy.metrics.pieces import send_pieces
 from tenantproxy.model.delta import Change
 from tenantproxy.model.spec import Document, TenantSpec
 from tenantproxy.model.views import ListenerView, TenantView, UpstreamView
+
+View = TypeVar("View", ListenerView, UpstreamView)
 
 _EVENTS_AT_MOST = 10_000
 
@@ -88,15 +90,8 @@ async def list_listeners(api: Api, request: web.Request) -> web.StreamResponse:
     if name is not None and len(api.control.tenant(name).spec.listeners) <= MANY:
         few = api.control.listeners(name)
         return await reply_items(api, request, few, views.show_listener, many=False)
-    everything = api.control.listener_snapshots()
-
-    def mine() -> list[ListenerView]:
-        found = [view for view in everything if name is None or view.spec.tenant == name]
-        return sorted(found, key=lambda view: view.spec.key)
-
-    return await reply_items(
-        api, request, await api.aside.run(mine), views.show_listener, many=True
-    )
+    mine = _of(name, api.control.listener_snapshots())
+    return await reply_items(api, request, mine, views.show_listener, many=True, key=_key)
 
 
 async def show_listener(api: Api, request: web.Request) -> web.StreamResponse:
@@ -115,15 +110,8 @@ async def list_upstreams(api: Api, request: web.Request) -> web.StreamResponse:
     if name is not None and len(api.control.tenant(name).spec.upstreams) <= MANY:
         few = api.control.upstreams(name)
         return await reply_items(api, request, few, views.show_upstream, many=False)
-    everything = api.control.upstream_snapshots()
-
-    def mine() -> list[UpstreamView]:
-        found = [view for view in everything if name is None or view.spec.tenant == name]
-        return sorted(found, key=lambda view: view.spec.key)
-
-    return await reply_items(
-        api, request, await api.aside.run(mine), views.show_upstream, many=True
-    )
+    mine = _of(name, api.control.upstream_snapshots())
+    return await reply_items(api, request, mine, views.show_upstream, many=True, key=_key)
 
 
 async def show_upstream(api: Api, request: web.Request) -> web.StreamResponse:
@@ -198,6 +186,16 @@ async def _tenant_views(api: Api, specs: list[TenantSpec]) -> list[TenantView]:
             looked = 0
             await asyncio.sleep(0)
     return shown
+
+
+def _of(tenant: str | None, everything: Iterable[View]) -> Iterator[View]:
+    """Yield what is of a tenant, or everything; gone through aside."""
+    return (view for view in everything if tenant is None or view.spec.tenant == tenant)
+
+
+def _key(view: ListenerView | UpstreamView) -> str:
+    """Sort as `model.spec` keys do; NUL is below every character of a name."""
+    return f"{view.spec.tenant}\0{view.spec.name}"
 
 
 def _document_pieces(document: Document) -> list[bytes]:

@@ -21,6 +21,7 @@ from tenantproxy.cli.output import Item, echo_value, structured
 from tenantproxy.cli.settings import Settings, pass_settings, shared_options
 from tenantproxy.cli.terminal import wants_colour
 from tenantproxy.cli.told import Section, told
+from tenantproxy.errors import NotFound
 
 _RECENT = 12
 _WIDE_ENOUGH = 10_000
@@ -72,7 +73,7 @@ def _gather(kind: str, name: str | None) -> Callable[[Client], Awaitable[tuple[A
             )
         if kind == "events":
             wanted = await events_of(client, None)
-            return await _one(wanted, str(name)), [], []
+            return _one(wanted, str(name)), [], []
         items, _ = await fetch(client, kind, name)
         item, beside, events = items[0], [], []
         tenant = item.get("tenant")
@@ -85,11 +86,11 @@ def _gather(kind: str, name: str | None) -> Callable[[Client], Awaitable[tuple[A
     return ask
 
 
-async def _one(events: list[Any], number: str) -> Any:
+def _one(events: list[Any], number: str) -> Any:
     for event in events:
         if str(event["number"]) == number:
             return event
-    raise click.UsageError(f"no event {number} is kept; `get events` lists them")
+    raise NotFound(f"no event {number} is kept", hint="`get events` lists those that are")
 
 
 def _print(sections: list[Section]) -> None:

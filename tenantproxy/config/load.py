@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import tenantproxy
 from tenantproxy.config.document import parse_document
@@ -27,6 +29,9 @@ from tenantproxy.model.spec import Document, PolicySpec, ProxySpec
 
 IN_PLACE_BYTES = 128 * 1024
 """Read in a few tens of milliseconds: quicker than a child starts."""
+PIPE_BYTES = 64 * 1024
+HEAD = 4
+"""Bytes of a frame's length, see `parcel`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,70 +85,94 @@ def watched_paths(path: Path, document: Document | None) -> list[Path]:
 
 async def _from_child(path: str, text: str | None, *names: str) -> Loaded:
     parcel = Parcel()
-    async with _child(path, *names) as child:
-        await asyncio.gather(_feed(child, text), _receive(child, parcel))
-        code = await child.wait()
+    with _child(text, path, *names) as child:
+        assert child.stdout is not None  # noqa: S101 - asked for in _child
+        await _receive(child.stdout.fileno(), parcel)
+        if parcel.whole:
+            child.kill()  # it has nothing more to do than to take its memory down
+        while (code := child.poll()) is None:
+            await asyncio.sleep(0.005)
+    if not parcel.whole:
+        raise _child_died(path or "document", code)
     if parcel.problems:
         raise error_of(parcel.problems)
-    if parcel.proxy is None or not parcel.whole:
-        raise _child_died(path, code)
+    assert parcel.proxy is not None  # noqa: S101 - whole, and without problems
     return Loaded(Document(parcel.proxy, parcel.tenants), tuple(parcel.policies))
 
 
-async def _feed(child: asyncio.subprocess.Process, text: str | None) -> None:
-    assert child.stdin is not None  # noqa: S101 - asked for in _child
-    if text is not None:
-        child.stdin.write(text.encode("utf-8", "surrogatepass"))
-        with suppress(ConnectionError):  # it died, which `_receive` sees too
-            await child.stdin.drain()
-    child.stdin.close()
-
-
-async def _receive(child: asyncio.subprocess.Process, parcel: Parcel) -> None:
+async def _receive(fd: int, parcel: Parcel) -> None:
     """Take frames until the last; a child that ends early leaves the parcel not whole."""
-    assert child.stdout is not None  # noqa: S101 - asked for in _child
+    os.set_blocking(fd, False)
+    waiting = bytearray()
+    while not parcel.whole:
+        try:
+            data = os.read(fd, PIPE_BYTES)
+        except BlockingIOError:
+            await _readable(fd)
+            continue
+        if not data:
+            return
+        waiting += data
+        while len(waiting) >= HEAD and len(waiting) - HEAD >= int.from_bytes(waiting[:HEAD]):
+            end = HEAD + int.from_bytes(waiting[:HEAD])
+            unpack(bytes(waiting[HEAD:end]), parcel)
+            del waiting[:end]
+            await asyncio.sleep(0)
+
+
+async def _readable(fd: int) -> None:
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(fd, _set, ready)
     try:
-        while not parcel.whole:
-            length = int.from_bytes(await child.stdout.readexactly(4))
-            unpack(await child.stdout.readexactly(length), parcel)
-    except asyncio.IncompleteReadError:
-        return
+        await ready
+    finally:
+        loop.remove_reader(fd)
 
 
-@asynccontextmanager
-async def _child(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Start the reader; when the context ends it is gone, whatever happened."""
+def _set(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
+
+
+@contextmanager
+def _child(text: str | None, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start the reader, with `text` to read at stdin; when the context ends it is gone.
+
+    A plain process, not one of the loop: uvloop loses one whose start is
+    cancelled. There is nothing to await here, so nothing can be cancelled;
+    starting takes about a millisecond, and the wait is for a killed process.
+    """
     root = str(Path(tenantproxy.__file__).parent.parent)
     search = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    starting = asyncio.ensure_future(
-        asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",  # the folder we were started in is no place to import from
-            "-m",
-            "tenantproxy.config.load_child",
-            str(os.getpid()),
-            *arguments,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
+    module = "tenantproxy.config.load_child"
+    # -P: the folder we were started in is no place to import from.
+    command = [sys.executable, "-P", "-m", module, str(os.getpid()), *arguments]
+    with _stdin(text) as stdin:
+        child = subprocess.Popen(  # noqa: S603 - our own program
+            command,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            bufsize=0,
             env={**os.environ, "PYTHONPATH": search},
         )
-    )
-    try:
-        yield await asyncio.shield(starting)
-    finally:
-        await asyncio.shield(_end(starting))
+    with child:
+        try:
+            yield child
+        finally:
+            child.kill()
 
 
-async def _end(starting: asyncio.Future[asyncio.subprocess.Process]) -> None:
-    """Kill the child and wait for it, also if it is only just being started.
-
-    Called shielded: uvloop forgets a child whose start is cancelled, and
-    whoever cancels twice must not leave a zombie either.
-    """
-    child = await starting
-    if child.returncode is None:
-        child.kill()
-        await child.wait()
+@contextmanager
+def _stdin(text: str | None) -> Iterator[IO[bytes] | int]:
+    """Put the text where a child can read it at its own pace, without a pipe to feed."""
+    if text is None:
+        yield subprocess.DEVNULL
+        return
+    with open(os.memfd_create("document"), "wb") as file:  # noqa: PTH123 - it has no path
+        file.write(text.encode("utf-8", "surrogatepass"))
+        file.seek(0)
+        yield file
 
 
 def _size_bytes(path: Path) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tenantproxy.metrics.collector import Sample
-from tenantproxy.metrics.names import METRICS, Metric
+from tenantproxy.metrics.names import METRICS, Metric, openmetrics_family
 
 _LINES_A_CHUNK = 2_000
 """About 200 KiB: joining and encoding that holds the interpreter lock for well below 1 ms."""
@@ -70,8 +70,8 @@ class _Page:
 
 
 def _head(metric: Metric, *, openmetrics: bool) -> bytes:
-    name = metric.name.removesuffix("_total") if openmetrics else metric.name
-    return f"# HELP {name} {metric.help}\n# TYPE {name} {metric.kind}\n".encode()
+    name, kind = openmetrics_family(metric) if openmetrics else (metric.name, metric.kind)
+    return f"# HELP {name} {metric.help}\n# TYPE {name} {kind}\n".encode()
 
 
 def _templates(metric: Metric) -> dict[str, str]:

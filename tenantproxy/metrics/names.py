@@ -166,3 +166,17 @@ METRICS: tuple[Metric, ...] = tuple(
     value for value in tuple(globals().values()) if isinstance(value, Metric)
 )
 """All of them, in the order in which they are printed."""
+
+_NAMES = frozenset(metric.name for metric in METRICS)
+
+
+def openmetrics_family(metric: Metric) -> tuple[str, str]:
+    """Return name and type of the family in OpenMetrics, which names counters without `_total`.
+
+    Where a gauge has that name already, the counter stays under its full name
+    and is `unknown`: two families of one name are refused by strict parsers.
+    """
+    short = metric.name.removesuffix("_total")
+    if metric.kind == "counter" and short in _NAMES:
+        return metric.name, "unknown"
+    return short, metric.kind

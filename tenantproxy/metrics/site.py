@@ -13,6 +13,10 @@ from tenantproxy.errors import AddressRefused
 _LAST_ANSWERS_S = 2.0
 """Time that requests under way get when the site closes."""
 
+LINGER_S = 0.5
+"""Time to read on after an answer that came before the body's end: closing at once resets the
+connection, and the client would not see the answer."""
+
 _HINTS = {
     errno.EADDRINUSE: "set {key}.port to a free port or end the process that has it",
     errno.EACCES: "set {key}.port to 1024 or above, or grant CAP_NET_BIND_SERVICE",
@@ -43,7 +47,9 @@ async def start_site(
         AddressRefused: it cannot be bound; nothing is left open.
     """
     listening = _bind(address, port, what)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LAST_ANSWERS_S)
+    runner = web.AppRunner(
+        app, access_log=None, shutdown_timeout=_LAST_ANSWERS_S, lingering_time=LINGER_S
+    )
     try:
         await runner.setup()
         await web.SockSite(runner, listening).start()

@@ -1,5 +1,7 @@
 """The document: what is accepted, and every way to be refused with its place."""
 
+# ruff: noqa: E501 - a table reads best with one case a line
+
 import textwrap
 
 import pytest

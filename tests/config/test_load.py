@@ -1,6 +1,9 @@
 """Loading: from disk to values, large documents in a child that leaves nothing."""
 
 import asyncio
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -94,17 +97,77 @@ async def test_a_small_text_is_parsed_in_place(monkeypatch):
     assert (await parse_document_async("version: 1\n")).tenants == {}
 
 
-@pytest.mark.parametrize("after_s", [0.0, 0.02, 0.2, 0.5])
-async def test_a_cancelled_load_leaves_no_child(large, after_s):
-    """The fixture of every test sees a process left behind."""
-    large.write_text(text(7000))
+@pytest.fixture
+def started(monkeypatch):
+    """The children that were started."""
+    children = []
+    real = subprocess.Popen
+
+    def start(*args, **kwargs):
+        children.append(real(*args, **kwargs))
+        return children[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    return children
+
+
+@pytest.mark.parametrize("twice", [False, True])
+@pytest.mark.parametrize("steps", [1, 2, 3, 20])
+async def test_a_load_cancelled_while_its_child_starts_leaves_none(large, started, steps, twice):
+    """The fixture of every test sees a process or a descriptor left behind."""
     loading = asyncio.ensure_future(load_async(large))
-    await asyncio.sleep(after_s)
+    for _ in range(steps):
+        await asyncio.sleep(0)
     loading.cancel()
-    began = time.monotonic()
+    if twice:
+        await asyncio.sleep(0)
+        loading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await loading
-    assert time.monotonic() - began < 5
+    assert [child.returncode for child in started] == [-signal.SIGKILL]
+
+
+async def test_a_load_cancelled_while_its_child_works_ends_it(large, started):
+    large.write_text(text(7000))
+    loading = asyncio.ensure_future(load_async(large))
+    await asyncio.sleep(0.3)
+    loading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await loading
+    assert [child.returncode for child in started] == [-signal.SIGKILL]
+
+
+def test_a_child_ends_with_its_parent(large, tmp_path):
+    """Killed without a word, the parent leaves no reader of a large document behind."""
+    large.write_text(text(7000))
+    program = (
+        "import asyncio, pathlib, sys\n"
+        "from tenantproxy.config.load import load_async\n"
+        "asyncio.run(load_async(pathlib.Path(sys.argv[1])))\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program, str(large)])
+    children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+    child = ""
+    while not child:
+        assert parent.poll() is None
+        time.sleep(0.01)
+        child = children.read_text().strip()
+    while b"load_child" not in Path(f"/proc/{child}/cmdline").read_bytes():
+        time.sleep(0.01)
+    time.sleep(0.3)
+    parent.kill()
+    parent.wait()
+    until = time.monotonic() + 1
+    while Path(f"/proc/{child}").exists() and "Z" not in _state(child):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def _state(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
 
 
 async def test_a_child_that_dies_is_a_problem_and_no_traceback(large, monkeypatch):

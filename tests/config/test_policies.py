@@ -1,5 +1,7 @@
 """Policy documents from text, files and folders."""
 
+# ruff: noqa: E501 - a table reads best with one case a line
+
 from pathlib import Path
 
 import pytest

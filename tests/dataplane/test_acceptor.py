@@ -129,6 +129,7 @@ async def test_a_socket_that_no_longer_listens_is_let_go(rig):
     rig.engine._listeners[1].sock.shutdown(socket.SHUT_RDWR)
     await until(lambda: rig.notices("internal"))
     assert rig.notices("internal")[0].detail == "accept: Invalid argument"
+    assert rig.engine._acceptor._listeners == {}, "it would be reported without end"
     assert port
 
 

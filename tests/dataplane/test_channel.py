@@ -87,6 +87,21 @@ async def test_what_does_not_fit_waits_in_order_with_its_descriptors(ends):
     assert left.channel.queued == 0
 
 
+async def test_nothing_overtakes_the_queue_when_there_is_room_again(ends):
+    left, right = ends
+    for number in range(250):
+        left.channel.send(stopped(number % 100, 90_000))
+    assert left.channel.queued > 0
+    got = 0
+    while left.channel.queued + got < 250:
+        right.sock.recv(m.MAX_BYTES)
+        got += 1
+    left.channel.send(m.Quit())  # the kernel has room, the loop has not turned
+    right.channel.start()
+    await until(lambda: right.got and isinstance(right.got[-1][0], m.Quit))
+    assert len(right.got) == 251 - got
+
+
 async def test_the_queue_is_worked_off_without_spinning(ends):
     left, right = ends
     for number in range(250):

@@ -112,6 +112,7 @@ async def test_kill_in_the_middle_of_a_drain_answers_once_more_and_forgets(rig):
     rig.order(end("drain", 60.0, forget=True))
     rig.order(end("kill", forget=True))
     assert rig.said(m.Drained) == [m.Drained((1,))]
+    assert rig.notices("internal") == []
     assert rig.books.ends() == {"killed": 1}
 
 

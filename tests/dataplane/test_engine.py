@@ -70,8 +70,20 @@ async def test_an_adopted_connection_is_served_like_any_other(rig):
     end.close()
     await rig.quiet()
     assert rig.books.ends() == {"done": 1}
-    await asyncio.sleep(0.02)
     assert rig.books.accepted() == 1
+
+
+async def test_an_adopted_connection_that_ended_leaves_the_epoll_though_control_has_it_too(rig):
+    _, server = rig.serve()
+    elsewhere = rig.listening()
+    client = await rig.connect(port_of(elsewhere))
+    accepted = await rig.accept(elsewhere)
+    rig.order(m.Adopt(1, 1), accepted.fileno())
+    await rig.accept(server)
+    await until(lambda: rig.books.route()[0] == 1)
+    rig.order(m.EndConnections((1,), "kill", 0, forget=False))
+    await send(client, b"nobody reads this")
+    assert rig.engine._pump._epoll.poll(0.05) == []
 
 
 async def test_adopting_for_an_unknown_listener_resets_and_reports(rig):
@@ -261,3 +273,10 @@ async def test_descriptors_of_an_order_that_takes_none_are_closed(rig):
     os.close(write)
     assert os.read(read, 1) == b""
     os.close(read)
+
+
+async def test_an_order_that_makes_no_sense_is_reported_and_the_rest_goes_on(rig):
+    port, server = rig.serve()
+    rig.order(m.UpdateListeners((listener(1, {1: 0}),)))
+    assert "a split needs" in rig.notices("internal")[0].detail
+    await rig.pair(port, server)

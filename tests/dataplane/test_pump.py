@@ -12,6 +12,7 @@ import pytest
 from tenantproxy.dataplane import pump as pump_module
 from tenantproxy.dataplane.counters import Upstream
 from tests.dataplane.support import (
+    HOST,
     port_of,
     receive,
     receive_all,
@@ -154,6 +155,41 @@ async def test_what_came_before_a_reset_is_delivered_first(rig, size):
     assert rig.books.ends() == {"upstream_reset": 1}
 
 
+async def test_a_reset_waits_for_what_the_kernel_has_not_sent_yet(rig):
+    """Closing with a reset throws the kernel's queue away: the reader must have taken it first."""
+    port, server = rig.serve()
+    client = rig.keep(socket.socket())
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect_ex((HOST, port))
+    upstream_end = await rig.accept(server)
+    data = random.Random(7).randbytes(150_000)
+    await send(upstream_end, data)
+    await until(lambda: rig.books.route()[3] == len(data))
+    reset(upstream_end)
+    await until(lambda: rig.books.ends() == {"upstream_reset": 1})
+    assert rig.engine._pump.lingering == 1
+    got = bytearray()
+    with pytest.raises(ConnectionResetError):
+        while part := await asyncio.get_running_loop().sock_recv(client, 65_536):
+            got += part
+    assert bytes(got) == data
+    assert rig.engine._pump.lingering == 0
+
+
+async def test_a_reset_does_not_wait_for_a_reader_that_is_gone(rig):
+    port, server = rig.serve()
+    client = rig.keep(socket.socket())
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect_ex((HOST, port))
+    upstream_end = await rig.accept(server)
+    await send(upstream_end, bytes(150_000))
+    await until(lambda: rig.books.route()[3] == 150_000)
+    reset(upstream_end)
+    await until(lambda: rig.engine._pump.lingering == 1)
+    client.close()
+    await until(lambda: rig.engine._pump.lingering == 0)
+
+
 async def test_a_reset_found_by_writing_still_delivers_what_was_sent_before(rig):
     port, server = rig.serve()
     client, upstream_end = await rig.pair(port, server)
@@ -222,6 +258,21 @@ async def test_a_stopped_reader_costs_one_small_buffer(rig):
     rest = await receive_all(client)
     assert len(rest) == 16 * MIB - 64 * 1024
     await sending
+
+
+async def test_many_stopped_readers_cost_little_and_hinder_nobody(rig):
+    port, server = rig.serve()
+    pairs = [await rig.pair(port, server) for _ in range(30)]
+    sending = [asyncio.ensure_future(send(end, bytes(16 * MIB))) for _, end in pairs]
+    flows = rig.engine._listeners[1].flows
+    await until(lambda: all(flow.client.pending is not None for flow in flows))
+    assert sum(len(flow.client.pending) for flow in flows) <= 30 * pump_module.BUFFER_BYTES
+    client, end = await rig.pair(port, server)
+    await send(end, b"lively")
+    assert await receive(client, 6) == b"lively"
+    for task in sending:
+        task.cancel()
+    await asyncio.gather(*sending, return_exceptions=True)
 
 
 async def test_bulk_grows_the_reads_and_chat_does_not(rig):

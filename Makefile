@@ -1,0 +1,60 @@
+# Everything a person or CI runs. `make` alone prints what there is.
+#
+# The first target that needs it makes .venv, from nothing but Python 3.11 or
+# newer, and installs the program and its development tools into it; it is
+# done again only when pyproject.toml changes.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+
+help:  ## print this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(STAMP)  ## run the proxy with two small upstreams and print what to try
+	@$(BIN)/tenantproxy demo
+
+test: $(STAMP) servers lint types unit  ## set up, lint, types, tests: what CI runs
+
+test-full: test  ## the same, and the long trials
+	$(BIN)/pytest -m trial --timeout 1800
+
+lint: $(STAMP)  ## style, formatting and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(STAMP)  ## mypy --strict
+	$(BIN)/mypy
+
+unit: $(STAMP)  ## the tests without the long trials
+	$(BIN)/pytest -m "not trial"
+
+bench: $(STAMP)  ## every benchmark; takes long, wants an idle machine
+	$(BIN)/python -m benchmarks
+
+bench-quick: $(STAMP)  ## every benchmark, small
+	$(BIN)/python -m benchmarks --quick
+
+docs: $(STAMP)  ## write again the parts of docs/ that come from code
+	$(BIN)/python -m tools.docs
+
+setup: $(STAMP)  ## make the virtual environment and nothing else
+
+servers:  ## install the real servers that tests talk to (Debian, as root)
+	@tools/servers.sh
+
+clean:  ## remove the virtual environment and every cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find tenantproxy tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml tools/setup.sh
+	@tools/setup.sh $(VENV)
+	@touch $@
+
+.PHONY: help demo test test-full lint types unit bench bench-quick docs setup servers clean

@@ -1,0 +1,1 @@
+"""Measurements of the daemon as a whole; `python -m benchmarks` runs them."""

@@ -1,0 +1,33 @@
+"""Fixtures of the end-to-end tests: the real daemon, real sockets, real programs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.daemon import Daemon
+
+RunDaemon = Callable[..., AbstractAsyncContextManager[Daemon]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A place for the document; policies are named from there."""
+    return tmp_path
+
+
+@pytest.fixture
+def run_daemon(folder: Path) -> RunDaemon:
+    """Start a daemon on a document; leaving stops it and looks for what it left behind."""
+
+    @contextlib.asynccontextmanager
+    async def run(doc: dict[str, Any], **options: Any) -> AsyncIterator[Daemon]:
+        async with Daemon(folder, doc, **options) as daemon:
+            yield daemon
+
+    return run

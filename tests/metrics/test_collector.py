@@ -1,0 +1,156 @@
+"""Views become samples: all of them, of what is there, and of nothing that is gone."""
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tenantproxy import clock
+from tenantproxy.dataplane.counters import BUCKETS_S, CLOSED_REASONS, REJECTED_REASONS
+from tenantproxy.metrics.collector import Collector, snapshot
+from tenantproxy.metrics.names import METRICS
+from tenantproxy.model.lifecycle import State
+from tenantproxy.model.spec import UpstreamKey
+from tenantproxy.model.views import Histogram, Totals, WorkerView
+from tests.support_control import WEB
+
+PORT = {"tenant": "acme", "listener": "web", "port": "21000"}
+V1 = UpstreamKey("acme", "web-v1")
+
+
+def value(control, name, **labels):
+    registry = CollectorRegistry()
+    registry.register(Collector(control))
+    return registry.get_sample_value(f"tenantproxy_{name}", labels)
+
+
+def names_of(control):
+    return {name for name, _, _ in snapshot(control).samples()}
+
+
+def busy(control):
+    """Let everything happen that has a metric."""
+    control.traffic.listeners[WEB] = Totals(
+        3,
+        20,
+        dict.fromkeys(CLOSED_REASONS, 1),
+        dict.fromkeys(REJECTED_REASONS, 1),
+        10,
+        2**60 + 1,
+        clock.monotonic_s() - 60,
+    )
+    control.traffic.errors[V1] = {"refused": 2, "timeout": 0}
+    control.traffic.times[V1] = Histogram((1,) * (len(BUCKETS_S) + 1), 99.5)
+    control.policy_actions["idle-sleep", "sleep"] = 4
+    control.history.reloads["file", "applied"] = 5
+    return control
+
+
+def test_no_sample_has_a_name_that_the_list_lacks_and_every_name_has_a_sample(control):
+    listed = {name for metric in METRICS for name in metric.sample_names}
+    assert names_of(busy(control)) == listed
+
+
+def test_every_sample_has_as_many_label_values_as_the_list_has_labels(control):
+    labels = {name: m.labels for m in METRICS for name in m.sample_names}
+    for name, values, _ in snapshot(busy(control)).samples():
+        assert len(values) == len(labels[name]) + name.endswith("_bucket"), name
+
+
+def test_a_listener_shows_what_it_counted(control):
+    busy(control)
+    assert value(control, "listener_connections", **PORT) == 3
+    assert value(control, "listener_connections_total", **PORT) == 20
+    assert value(control, "listener_bytes_total", **PORT, direction="in") == 10
+    assert value(control, "listener_bytes_total", **PORT, direction="out") == 2**60 + 1
+    for reason in CLOSED_REASONS:
+        assert value(control, "listener_connections_closed_total", **PORT, reason=reason) == 1
+    for reason in REJECTED_REASONS:
+        assert value(control, "listener_connections_rejected_total", **PORT, reason=reason) == 1
+
+
+def test_a_reason_that_never_was_has_no_series_but_the_two_that_always_have(control):
+    control.traffic.listeners[WEB] = Totals(
+        closed=dict.fromkeys(CLOSED_REASONS, 0), rejected=dict.fromkeys(REJECTED_REASONS, 0)
+    )
+    found = [
+        (name, values[-1])
+        for name, values, _ in snapshot(control).samples()
+        if "_closed_" in name or "_rejected_" in name
+    ]
+    assert set(found) == {
+        ("tenantproxy_listener_connections_closed_total", "done"),
+        ("tenantproxy_listener_connections_rejected_total", "connect_failed"),
+    }
+
+
+def test_only_the_state_that_a_listener_is_in_has_a_series(control):
+    control._ports[WEB].state = State.DRAINING
+    assert value(control, "listener_state", **PORT, state="draining") == 1
+    assert value(control, "listener_state", **PORT, state="open") is None
+
+
+def test_the_port_is_empty_while_there_is_none(control):
+    control._ports[WEB].number = None
+    labels = PORT | {"port": ""}
+    assert value(control, "listener_connections", **labels) == 0
+
+
+def test_last_activity_is_told_in_wall_time(control):
+    control.traffic.listeners[WEB] = Totals(last_activity_s=clock.monotonic_s() - 60)
+    seen = value(control, "listener_last_activity_timestamp_seconds", **PORT)
+    assert seen == pytest.approx(clock.wall_s() - 60, abs=1)
+
+
+def test_last_activity_is_left_out_while_there_was_none(control):
+    assert value(control, "listener_last_activity_timestamp_seconds", **PORT) is None
+
+
+def test_the_weights_of_a_split_are_those_of_the_port(control):
+    assert value(control, "upstream_weight", **PORT, upstream="web-v1") == 95
+    assert value(control, "upstream_weight", **PORT, upstream="web-v2") == 5
+
+
+def test_an_upstream_counts_only_endpoints_whose_address_is_known(control):
+    labels = {"tenant": "acme", "upstream": "web-v1"}
+    assert value(control, "upstream_healthy_endpoints", **labels) == 2
+
+
+def test_a_histogram_is_cumulative_and_absent_while_it_is_empty(control):
+    labels = {"tenant": "acme", "upstream": "web-v1"}
+    name = "upstream_connect_duration_seconds"
+    assert value(control, f"{name}_count", **labels) is None
+    control.traffic.times[V1] = Histogram((1, 2, *(0,) * 12, 4), 99.5)
+    assert value(control, f"{name}_bucket", **labels, le="0.0005") == 1
+    assert value(control, f"{name}_bucket", **labels, le="0.001") == 3
+    assert value(control, f"{name}_bucket", **labels, le="10.0") == 3
+    assert value(control, f"{name}_bucket", **labels, le="+Inf") == 7
+    assert value(control, f"{name}_count", **labels) == 7
+    assert value(control, f"{name}_sum", **labels) == 99.5
+
+
+def test_workers_are_those_that_are_ready(control):
+    backing_off = WorkerView(1, None, "backing_off", 7, 0.0, 0, None, "dies at once")
+    control.workers = (*control.workers, backing_off)
+    assert value(control, "workers") == 1
+    assert value(control, "worker_loop_lag_seconds", worker="1") == 0
+    assert value(control, "relay_connections", mode="pump") == 3
+    assert value(control, "worker_restarts_total") == 2
+
+
+async def test_the_series_of_a_removed_listener_go_away(control):
+    assert value(control, "listener_connections", **PORT) == 0
+    await control.delete_listener(WEB)
+    gone = [values for _, values, _ in snapshot(control).samples() if values[:2] == ("acme", "web")]
+    assert gone == []
+
+
+def test_a_reload_that_never_was_has_no_time(control):
+    control.history.last_success_s = None
+    assert value(control, "config_last_reload_success_timestamp_seconds") is None
+
+
+def test_any_registry_of_prometheus_client_can_print_it(control):
+    registry = CollectorRegistry()
+    registry.register(Collector(busy(control)))
+    families = list(text_string_to_metric_families(generate_latest(registry).decode()))
+    assert len(families) == len(METRICS)

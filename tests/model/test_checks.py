@@ -1,0 +1,207 @@
+"""Checks between parts: names, ports, addresses; each thing wrong has its own code."""
+
+import time
+
+import pytest
+
+from tenantproxy.model.checks import check_document, check_tenant, is_loopback, overlap
+from tenantproxy.model.spec import (
+    AdminSpec,
+    Document,
+    EndpointSpec,
+    ListenerSpec,
+    MetricsSpec,
+    ProxySpec,
+    SplitMember,
+    TenantSpec,
+    UpstreamSpec,
+)
+
+
+def tenant(name="acme", ports=(None,), *, endpoint="10.0.0.1:80", split="web"):
+    host, _, port = endpoint.rpartition(":")
+    upstream = UpstreamSpec(
+        name, "web", (EndpointSpec("10.9.9.9", 1), EndpointSpec(host, int(port)))
+    )
+    listeners = {
+        f"l{n}": ListenerSpec(name, f"l{n}", (SplitMember(split, 1),), port=number)
+        for n, number in enumerate(ports)
+    }
+    return TenantSpec(name, {}, {"web": upstream}, listeners)
+
+
+def check(*tenants, proxy=ProxySpec(), first=0):  # noqa: B008 - frozen
+    document = Document(proxy, {one.name: one for one in tenants})
+    found = check_document(document, first_unprivileged_port=first)
+    return [(p.code, p.path) for p in found]
+
+
+def test_a_sound_document_has_no_problems():
+    assert check(tenant("a", (20_000, None)), tenant("b", (20_001, None, 29_999))) == []
+    assert check() == []
+
+
+def test_a_split_may_name_only_upstreams_of_its_tenant():
+    (problem,) = check_tenant(tenant(split="wbe"), ProxySpec())
+    assert problem.code == "unknown_upstream"
+    assert problem.path == "tenants.acme.listeners.l0.split.wbe"
+    assert problem.hint == "did you mean web?"
+    (problem,) = check_tenant(tenant(split="zzz"), ProxySpec())
+    assert problem.hint == "known upstreams: web"
+    lone = TenantSpec("acme", {}, {}, tenant().listeners)
+    (problem,) = check_tenant(lone, ProxySpec())
+    assert problem.hint == "the tenant has no upstreams; add one under `upstreams`"
+
+
+@pytest.mark.parametrize("port", [1, 19_999, 30_000])
+def test_a_port_outside_of_the_range_is_refused(port):
+    assert check(tenant(ports=(port,))) == [
+        ("port_outside_range", "tenants.acme.listeners.l0.port")
+    ]
+
+
+def test_a_port_that_the_process_may_not_bind_is_refused():
+    low = ProxySpec(port_range=(1, 30_000), admin=AdminSpec(port=81), metrics=MetricsSpec(port=82))
+    assert check(tenant(ports=(80,)), proxy=low) == []
+    assert check(tenant(ports=(80, 1024)), proxy=low, first=1024) == [
+        ("port_privileged", "proxy.admin.port"),
+        ("port_privileged", "proxy.metrics.port"),
+        ("port_privileged", "tenants.acme.listeners.l0.port"),
+    ]
+    any_port = ProxySpec(admin=AdminSpec(port=0), metrics=MetricsSpec(port=0))
+    assert check(proxy=any_port, first=1024) == []
+
+
+def test_two_listeners_on_one_port_clash_and_both_are_named():
+    document = Document(
+        ProxySpec(), {"a": tenant("a", (20_000,)), "b": tenant("b", (20_001, 20_000))}
+    )
+    (problem,) = check_document(document)
+    assert (problem.code, problem.path) == ("port_clash", "tenants.b.listeners.l1.port")
+    assert "a/l0 and b/l1 both want port 20000" in problem.message
+    assert [p.code for p in check_tenant(tenant("a", (20_000, 20_000)), ProxySpec())] == [
+        "port_clash"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("listen", "admin", "metrics", "paths"),
+    [
+        ("0.0.0.0", "127.0.0.1", "0.0.0.0", ["l0", "l1"]),
+        ("::", "127.0.0.1", "::1", ["l0", "l1"]),
+        ("10.0.0.1", "127.0.0.1", "0.0.0.0", ["l1"]),
+        ("10.0.0.1", "127.0.0.1", "10.0.0.2", []),
+        ("0.0.0.0", "::1", "::1", []),
+        ("127.0.0.1", "127.0.0.1", "::ffff:127.0.0.1", ["l0", "l1"]),
+    ],
+)
+def test_a_listener_may_not_have_the_port_of_admin_or_metrics(listen, admin, metrics, paths):
+    proxy = ProxySpec(
+        listen_address=listen,
+        port_range=(9900, 9999),
+        admin=AdminSpec(admin, 9900),
+        metrics=MetricsSpec(metrics, 9901),
+    )
+    assert check(tenant(ports=(9900, 9901)), proxy=proxy) == [
+        ("port_clash", f"tenants.acme.listeners.{name}.port") for name in paths
+    ]
+
+
+@pytest.mark.parametrize(
+    ("admin", "metrics", "clash"),
+    [
+        (AdminSpec("127.0.0.1", 9900), MetricsSpec("0.0.0.0", 9900), True),
+        (AdminSpec("127.0.0.1", 9900), MetricsSpec("::", 9900), True),
+        (AdminSpec("127.0.0.1", 9900), MetricsSpec("127.0.0.2", 9900), False),
+        (AdminSpec("127.0.0.1", 9900), MetricsSpec("0.0.0.0", 9901), False),
+        (AdminSpec("127.0.0.1", 0), MetricsSpec("127.0.0.1", 0), False),
+    ],
+)
+def test_admin_and_metrics_may_not_share_a_port(admin, metrics, clash):
+    expected = [("port_clash", "proxy.metrics.port")] if clash else []
+    assert check(proxy=ProxySpec(admin=admin, metrics=metrics)) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "token", "fine"),
+    [
+        ("127.0.0.1", None, True),
+        ("127.9.9.9", None, True),
+        ("::1", None, True),
+        ("::ffff:127.0.0.1", None, True),
+        ("0.0.0.0", None, False),
+        ("::", None, False),
+        ("10.0.0.1", None, False),
+        ("0.0.0.0", "/run/token", True),
+    ],
+)
+def test_the_admin_api_needs_a_token_beyond_the_loopback(address, token, fine):
+    expected = [] if fine else [("address_refused", "proxy.admin.address")]
+    assert check(proxy=ProxySpec(admin=AdminSpec(address, 9900, token))) == expected
+
+
+def test_more_automatic_ports_than_the_range_has_are_refused():
+    proxy = ProxySpec(port_range=(9900, 9903))
+    assert check(tenant(ports=(9902, None)), proxy=proxy) == []
+    # 9900 and 9901 are admin's and metrics'
+    assert check(tenant(ports=(9902, None, None)), proxy=proxy) == [
+        ("port_range_full", "proxy.port_range")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("listen", "endpoint", "loop"),
+    [
+        ("0.0.0.0", "127.0.0.1:20000", True),
+        ("0.0.0.0", "127.1.2.3:20000", True),
+        ("0.0.0.0", "0.0.0.0:20000", True),
+        ("0.0.0.0", "localhost:20000", True),
+        ("0.0.0.0", "LocalHost:20000", True),
+        ("0.0.0.0", "127.0.0.1:20001", False),
+        ("0.0.0.0", "10.0.0.1:20000", False),
+        ("0.0.0.0", "::1:20000", False),
+        ("0.0.0.0", "some.name:20000", False),
+        ("::", "::1:20000", True),
+        ("::", "127.0.0.1:20000", True),
+        ("::", "localhost:20000", True),
+        ("10.0.0.1", "10.0.0.1:20000", True),
+        ("10.0.0.1", "127.0.0.1:20000", False),
+    ],
+)
+def test_a_listener_may_not_split_to_itself(listen, endpoint, loop):
+    expected = [("upstream_loop", "tenants.acme.upstreams.web.endpoints.1")] if loop else []
+    found = check(
+        tenant(ports=(20_000,), endpoint=endpoint), proxy=ProxySpec(listen_address=listen)
+    )
+    assert found == expected
+
+
+def test_addresses_overlap_when_they_cannot_be_bound_together():
+    assert overlap("0.0.0.0", "10.0.0.1")
+    assert overlap("10.0.0.1", "::")
+    assert overlap("::1", "::")
+    assert not overlap("::1", "0.0.0.0")
+    assert not overlap("10.0.0.1", "10.0.0.2")
+    assert is_loopback("127.0.0.1")
+    assert not is_loopback("0.0.0.0")
+
+
+def test_all_problems_are_found_at_once():
+    proxy = ProxySpec(admin=AdminSpec("0.0.0.0", 9901))
+    assert [code for code, _ in check(tenant(ports=(5, 5), split="x"), proxy=proxy)] == [
+        "port_clash",
+        "address_refused",
+        "unknown_upstream",
+        "port_outside_range",
+        "unknown_upstream",
+        "port_outside_range",
+        "port_clash",
+    ]
+
+
+def test_the_cost_grows_with_the_document_and_not_with_its_square():
+    """20,000 listeners on one port: with a comparison of all pairs this takes minutes."""
+    many = [tenant(f"t{n}", (20_000,) * 10) for n in range(2000)]
+    began = time.monotonic()
+    assert len(check(*many)) == 19_999
+    assert time.monotonic() - began < 20
