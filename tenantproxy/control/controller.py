@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import fields, replace
 
-import tenantproxy
 from tenantproxy import clock
 from tenantproxy.control import sockets
 from tenantproxy.control.books import Books
-from tenantproxy.control.desired import Candidate, Desired
+from tenantproxy.control.desired import Candidate, Desired, problems_of, proxy_changes
 from tenantproxy.control.events import Events
 from tenantproxy.control.facade import Watch
 from tenantproxy.control.fleet import Fleet
@@ -27,7 +25,6 @@ from tenantproxy.control.upstreams import Upstreams
 from tenantproxy.dataplane.messages import Drained, Message, Notice, Opened, Stopped
 from tenantproxy.errors import (
     Conflict,
-    DocumentError,
     Problem,
     TenantProxyError,
 )
@@ -105,7 +102,9 @@ class Controller:
         )
         self._desired = Desired(self._check)
         self._history = History(self._events)
-        self._lookout = Lookout(self._registry, self._upstreams, self._books, self._keeper.idle)
+        self._lookout = Lookout(
+            proxy, self._registry, self._upstreams, self._books, self._keeper.idle, self._history
+        )
         self._one_change = asyncio.Lock()
         self._started_s = clock.wall_s()
         self._some_ready = asyncio.Event()
@@ -158,31 +157,13 @@ class Controller:
     # Looking --------------------------------------------------------------------
 
     def status(self) -> Status:
-        low, high = self.proxy.port_range
-        workers = tuple(
-            replace(
-                view,
-                loop_lag_s=self._books.loop_lag_s(view.index),
-                connections=self._books.connections(view.index),
-            )
-            for view in self._fleet.views()
-        )
-        return Status(
-            version=tenantproxy.__version__,
+        return self._lookout.status(
             ready=self._started and not self._stopping and bool(self._fleet.ready()),
-            generation=self._history.generation,
+            workers=self._fleet.views(),
             started_s=self._started_s,
-            ports_used=len(self._registry.holders),
-            ports_capacity=high - low + 1,
-            workers=workers,
-            accept=self.proxy.accept,
+            restarts=self._restarts,
+            policy_actions=self._keeper.actions,
             document=self._path,
-            document_problems=self._history.problems,
-            restart_needed=self._history.restart_needed,
-            last_reload_success_s=self._history.last_success_s,
-            reloads=dict(self._history.reloads),
-            policy_actions=dict(self._keeper.actions),
-            worker_restarts=self._restarts,
         )
 
     def document(self) -> Document:
@@ -241,13 +222,13 @@ class Controller:
 
     def diff(self, document: Document) -> list[Change]:
         lines = changes(delta(self._now, document.tenants))
-        return [*_proxy_changes(self.proxy, document.proxy), *lines]
+        return [*proxy_changes(self.proxy, document.proxy), *lines]
 
     async def put_document(self, document: Document, *, dry_run: bool = False) -> list[Change]:
-        if proxy := _proxy_changes(self.proxy, document.proxy):
+        if proxy := proxy_changes(self.proxy, document.proxy):
             names = ", ".join(change.name for change in proxy)
             raise Conflict(
-                f"{names} is read at start and cannot change while the daemon runs",
+                f"what is read at start cannot change while the daemon runs: {names}",
                 hint="restart the daemon with the new document",
             )
         return await self._change(dict(document.tenants), dry_run=dry_run)
@@ -323,10 +304,10 @@ class Controller:
                 candidate = self._desired.from_file(document.tenants)
                 lines = self._apply(candidate, source)
             except TenantProxyError as error:
-                self._history.refused(_problems_of(error), source)
+                self._history.refused(problems_of(error), source)
                 raise
             self._keeper.use(policies)
-            restart = [change.name for change in _proxy_changes(self.proxy, document.proxy)]
+            restart = [change.name for change in proxy_changes(self.proxy, document.proxy)]
             self._history.reloaded(lines, candidate.dropped, restart)
             return lines
 
@@ -415,17 +396,3 @@ class Controller:
     def _port(self, key: ListenerKey) -> Listener:
         edit.listener(self._now, key)
         return self._registry.by_key[key]
-
-
-def _proxy_changes(old: ProxySpec, new: ProxySpec) -> list[Change]:
-    return [
-        Change("change", "proxy", f"proxy.{f.name}", str(before), str(after))
-        for f in fields(ProxySpec)
-        if (before := getattr(old, f.name)) != (after := getattr(new, f.name))
-    ]
-
-
-def _problems_of(error: TenantProxyError) -> tuple[str, ...]:
-    if isinstance(error, DocumentError):
-        return tuple(map(str, error.problems))
-    return (f"{error} ({error.hint})" if error.hint else str(error),)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from tenantproxy.errors import DocumentError, Problem
-from tenantproxy.model.delta import Delta, Tenants, delta
+from tenantproxy.config.render import render_proxy
+from tenantproxy.errors import DocumentError, Problem, TenantProxyError
+from tenantproxy.model.delta import Change, Delta, Tenants, delta
 from tenantproxy.model.layers import ApiChange, Unit, merge, record
-from tenantproxy.model.spec import ListenerSpec, TenantSpec
+from tenantproxy.model.spec import ListenerSpec, ProxySpec, TenantSpec
 
 Check = Callable[[TenantSpec], list[Problem]]
 
@@ -92,3 +93,20 @@ class Desired:
             if name in tenants
             for problem in self._check(replace(tenants[name], listeners=listeners))
         ]
+
+
+def proxy_changes(old: ProxySpec, new: ProxySpec) -> list[Change]:
+    """Return what differs in the part that is read at start, in the document's words."""
+    before, after = render_proxy(old), render_proxy(new)
+    return [
+        Change("change", "proxy", f"proxy.{name}", str(before.get(name)), str(after.get(name)))
+        for name in {**before, **after}
+        if before.get(name) != after.get(name)
+    ]
+
+
+def problems_of(error: TenantProxyError) -> tuple[str, ...]:
+    """Return every problem that an error carries, as people read them."""
+    if isinstance(error, DocumentError):
+        return tuple(map(str, error.problems))
+    return (f"{error} ({error.hint})" if error.hint else str(error),)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
+import tenantproxy
 from tenantproxy.control.books import NO_TIMES, NOTHING, Books
+from tenantproxy.control.history import History
 from tenantproxy.control.idle import IdleClock
 from tenantproxy.control.listener import Listener
 from tenantproxy.control.registry import Registry
@@ -13,8 +16,16 @@ from tenantproxy.control.upstreams import Upstream, Upstreams
 from tenantproxy.dataplane.counters import CONNECT_ERRORS
 from tenantproxy.model.edit import users
 from tenantproxy.model.layers import ApiChange, Unit
-from tenantproxy.model.spec import ListenerKey, TenantSpec
-from tenantproxy.model.views import ListenerView, Source, TenantView, Totals, UpstreamView
+from tenantproxy.model.spec import ListenerKey, ProxySpec, TenantSpec
+from tenantproxy.model.views import (
+    ListenerView,
+    Source,
+    Status,
+    TenantView,
+    Totals,
+    UpstreamView,
+    WorkerView,
+)
 
 Overlay = Mapping[Unit, ApiChange]
 
@@ -23,11 +34,55 @@ class Lookout:
     """Looks, and changes nothing. `tenants` and `overlay` are set by the controller."""
 
     def __init__(
-        self, registry: Registry, upstreams: Upstreams, books: Books, idle: IdleClock
+        self,
+        proxy: ProxySpec,
+        registry: Registry,
+        upstreams: Upstreams,
+        books: Books,
+        idle: IdleClock,
+        history: History,
     ) -> None:
+        self._proxy, self._history = proxy, history
         self._registry, self._upstreams, self._books, self._idle = registry, upstreams, books, idle
         self.tenants: Mapping[str, TenantSpec] = {}
         self.overlay: Overlay = {}
+
+    def status(
+        self,
+        *,
+        ready: bool,
+        workers: Iterable[WorkerView],
+        started_s: float,
+        restarts: int,
+        policy_actions: Mapping[tuple[str, str], int],
+        document: str | None,
+    ) -> Status:
+        low, high = self._proxy.port_range
+        history, books = self._history, self._books
+        return Status(
+            version=tenantproxy.__version__,
+            ready=ready,
+            generation=history.generation,
+            started_s=started_s,
+            ports_used=len(self._registry.holders),
+            ports_capacity=high - low + 1,
+            workers=tuple(
+                replace(
+                    view,
+                    loop_lag_s=books.loop_lag_s(view.index),
+                    connections=books.connections(view.index),
+                )
+                for view in workers
+            ),
+            accept=self._proxy.accept,
+            document=document,
+            document_problems=history.problems,
+            restart_needed=history.restart_needed,
+            last_reload_success_s=history.last_success_s,
+            reloads=dict(history.reloads),
+            policy_actions=dict(policy_actions),
+            worker_restarts=restarts,
+        )
 
     def listener(self, one: Listener) -> ListenerView:
         key = one.key

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from tenantproxy import clock
 from tenantproxy.control import sockets
 from tenantproxy.control.books import Books
+from tenantproxy.control.closing import Closing
 from tenantproxy.control.events import Events
 from tenantproxy.control.fleet import Fleet
 from tenantproxy.control.listener import Listener
@@ -25,10 +26,6 @@ from tenantproxy.model.lifecycle import State
 from tenantproxy.model.spec import Connections, ListenerKey, ListenerSpec
 from tenantproxy.tasks import Background
 
-LINGER_S = 1.0
-"""A port that a policy closes is watched for this long: a late client opens it again."""
-HANDSHAKE_S = 0.25
-"""Time for handshakes under way to complete once newcomers are held back."""
 RETRY_FIRST_S, RETRY_MOST_S = 1.0, 60.0
 
 _SERVING = frozenset({State.ASLEEP, State.OPENING, State.OPEN})
@@ -51,6 +48,7 @@ class Ports:
         self._events, self._background = events, background
         self._orders = Orders(fleet, books, upstreams)
         self._sleepers = Sleepers(self._knocked)
+        self._closing = Closing(registry, self._orders, self._sleepers)
         self._loop = asyncio.get_running_loop()
         self._locks: dict[int, asyncio.Lock] = {}
         self.on_open: Callable[[Listener], None] = lambda _: None
@@ -194,9 +192,11 @@ class Ports:
                 listener.reason = reason
             else:
                 listener.move(State.DRAINING, reason)
-            if idle_since_s is not None and not await self._quiet(listener, idle_since_s):
+            if idle_since_s is not None and not await self._closing.quiet(
+                listener, idle_since_s, self._reopen
+            ):
                 return False
-            await self._shut(listener)
+            await self._closing.shut(listener)
             self._wake_waiters(listener, WakeTimeout(f"listener {listener.key} was closed"))
             if listener.block is not None:
                 # Even with no connection left: a worker may have an adopted one still to read.
@@ -207,18 +207,7 @@ class Ports:
 
     async def stop_all(self) -> None:
         """Accept nothing new anywhere; what is queued is served. The sockets are closed."""
-        everyone = [one for one in self.registry.everyone() if one.fds]
-        for one in everyone:
-            self._sleepers.unwatch(one)
-            sockets.hold_back_newcomers(one.fds)
-        await asyncio.sleep(HANDSHAKE_S)
-        late = [one for one in everyone if one.state is State.ASLEEP and sockets.queued(one.fds)]
-        self.open_many(late, "a connection arrived at shutdown")
-        awake = [one for one in everyone if one.block is not None]
-        await self._orders.stop(awake, sweep=True)
-        for one in everyone:
-            sockets.close_all(one.fds)
-            one.fds = ()
+        await self._closing.everything(self.open_many)
 
     def close_sockets(self) -> None:
         """Release everything at once, at the very end."""
@@ -304,45 +293,6 @@ class Ports:
         elif listener.state is State.DRAINING:
             self._reopen(listener, "a connection arrived")
 
-    async def _quiet(self, listener: Listener, idle_since_s: float) -> bool:
-        """Watch a port that a policy closes; False: somebody came and it is open again."""
-        epoch = listener.epoch
-        await self._orders.stop([listener], sweep=False)
-        if listener.epoch != epoch:
-            return False
-        live, last_s = self.registry.activity(listener)
-        if live or last_s > idle_since_s:
-            self._reopen(listener, "a connection arrived")
-            return False
-        self._sleepers.watch(listener)
-        await asyncio.sleep(LINGER_S)
-        if listener.epoch != epoch:
-            return False
-        sockets.hold_back_newcomers(listener.fds)
-        await asyncio.sleep(HANDSHAKE_S)
-        return listener.epoch == epoch
-
-    async def _shut(self, listener: Listener) -> None:
-        """Serve what is queued, then close the sockets and reserve the number."""
-        fds = listener.fds
-        self._sleepers.unwatch(listener)
-        if listener.taken_over or not fds:
-            await self._orders.stop([listener], sweep=False)
-        else:
-            sockets.hold_back_newcomers(fds)
-            if listener.block is None:
-                await asyncio.sleep(HANDSHAKE_S)
-                if sockets.queued(fds) and listener.fds:
-                    self._orders.open([listener])
-            if listener.block is not None:
-                await self._orders.stop([listener], sweep=True)
-                await asyncio.sleep(HANDSHAKE_S)
-                late = sockets.accept_all(listener.fds, 200)
-                self._adopt(listener, late)
-        self.registry.let_go(listener)  # a successor may have taken the sockets meanwhile
-        sockets.close_all(tuple(listener.held or ()))
-        listener.held = None
-
     def _drained(self, listener: Listener, worker: int) -> None:
         assert listener.draining_on is not None  # noqa: S101 - callers looked
         listener.draining_on.discard(worker)
@@ -393,11 +343,8 @@ class Ports:
     def _hand_over_held(self, listener: Listener) -> None:
         held, listener.held = listener.held, None
         if held:
-            self._adopt(listener, held)
-
-    def _adopt(self, listener: Listener, fds: list[int]) -> None:
-        self._orders.adopt(listener, fds)
-        sockets.close_all(tuple(fds))
+            self._orders.adopt(listener, held)
+            sockets.close_all(tuple(held))
 
     @staticmethod
     def _wake_waiters(listener: Listener, error: Exception | None) -> None:
@@ -414,7 +361,7 @@ class Ports:
         return self._locks.setdefault(listener.id, asyncio.Lock())
 
     def _note(
-        self, event: str, listener: Listener, reason: str, *, level: str = "info", **details: str
+        self, event: str, listener: Listener, reason: str, *, level: str = "info", code: str = ""
     ) -> None:
         self._events.add(
             event,
@@ -422,6 +369,5 @@ class Ports:
             tenant=listener.spec.tenant,
             about=f"listener/{listener.spec.name}",
             level=level,
-            port=listener.port,
-            **details,
+            values={"port": listener.port, "code": code} if code else {"port": listener.port},
         )

@@ -129,7 +129,13 @@ class Upstreams:
 
     async def _look_up(self, upstream: Upstream, number: int, one: EndpointSpec) -> bool:
         """Resolve one endpoint; an address once found is kept while the name fails."""
-        about = {"tenant": upstream.spec.tenant, "about": f"upstream/{upstream.spec.name}"}
+
+        def tell(event: str, reason: str, level: str = "info") -> None:
+            spec = upstream.spec
+            self._events.add(
+                event, reason, tenant=spec.tenant, about=f"upstream/{spec.name}", level=level
+            )
+
         try:
             async with self._lookups:
                 found = await asyncio.get_running_loop().getaddrinfo(
@@ -138,12 +144,12 @@ class Upstreams:
         except (OSError, UnicodeError) as error:
             reason = f"{one.host} does not resolve: {getattr(error, 'strerror', None) or error}"
             if upstream.reasons[number] != reason:
-                self._events.add("upstream_unresolved", reason, level="warning", **about)
+                tell("upstream_unresolved", reason, "warning")
             upstream.reasons[number] = reason
             return False
         address = str(found[0][4][0])
         if upstream.addresses[number] != address:
-            self._events.add("upstream_resolved", f"{one.host} is {address}", **about)
+            tell("upstream_resolved", f"{one.host} is {address}")
         upstream.addresses[number], upstream.reasons[number] = address, ""
         return True
 

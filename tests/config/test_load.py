@@ -139,7 +139,7 @@ async def test_a_load_cancelled_while_its_child_works_ends_it(large, started):
 
 def test_a_child_ends_with_its_parent(large, tmp_path):
     """Killed without a word, the parent leaves no reader of a large document behind."""
-    large.write_text(text(7000))
+    large.write_text(text(20_000))
     program = (
         "import asyncio, pathlib, sys\n"
         "from tenantproxy.config.load import load_async\n"

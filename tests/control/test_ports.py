@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from tenantproxy.control import ports as ports_module
+from tenantproxy.control import closing
 from tenantproxy.model.lifecycle import State
 from tenantproxy.model.spec import IdleRule, WakeRule
 from tests.control.support import (
@@ -92,7 +92,7 @@ async def test_an_open_connection_keeps_a_port_awake(v1):
 
 
 async def test_an_idle_port_that_closes_keeps_its_number_and_opens_when_asked(v1, monkeypatch):
-    monkeypatch.setattr(ports_module, "LINGER_S", 0.05)
+    monkeypatch.setattr(closing, "LINGER_S", 0.05)
     spec = listener(idle=IdleRule(0.05, "close"))
     async with control(tenant([spec], [v1])) as running:
         number = port(running)
