@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
-import yaml
 
 from tenantproxy.cli.terminal import styled
 
@@ -75,7 +74,9 @@ def echo_json(value: Any, *, one_line: bool = False) -> None:
 
 def echo_yaml(value: Any, *, more: bool = False) -> None:
     """Print a value as YAML; with `more`, as one document of several."""
-    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    from tenantproxy.config.render import to_yaml  # noqa: PLC0415 - keeps `--help` fast
+
+    text = to_yaml(value)
     click.echo(("---\n" if more else "") + text, nl=False)
 
 

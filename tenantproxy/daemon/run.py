@@ -195,10 +195,21 @@ async def _start(path: Path) -> _Daemon:
     if soft < hard:
         # Two descriptors a connection and one a port: take what the host allows.
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    before = _signature(path)
     loaded = await load_async(path)
     daemon = _Daemon(path, loaded)
+    if _signature(path) != before:
+        daemon.watch.poke()  # it changed after it was read and before it was watched
     await daemon.start()
     return daemon
+
+
+def _signature(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None  # reading it will say why
+    return found.st_mtime_ns, found.st_ino, found.st_size
 
 
 def _token(path: Path, proxy: ProxySpec) -> str | None:

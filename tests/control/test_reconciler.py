@@ -10,6 +10,7 @@ import pytest
 from tenantproxy.errors import DocumentError, FdLimit, PortClash, PortReserved, PortTaken
 from tenantproxy.model.lifecycle import State
 from tenantproxy.model.ports import candidates
+from tenantproxy.model.spec import AdminSpec
 from tests.control.support import (
     PROXY,
     ask,
@@ -185,6 +186,14 @@ async def test_a_number_that_another_listener_has_is_a_clash(v1):
         taken = running.listener(key()).port
         with pytest.raises(PortClash, match="acme/web"):
             await running.put_listener(listener("second", port=taken))
+
+
+async def test_the_admin_port_is_a_clash_of_its_own(v1):
+    proxy = replace(PROXY, admin=AdminSpec(port=free_port()))
+    async with control(tenant([], [v1]), proxy=proxy) as running:
+        with pytest.raises(DocumentError, match=r"proxy\.admin") as caught:
+            await running.put_listener(listener(port=proxy.admin.port))
+        assert [problem.code for problem in caught.value.problems] == ["port_clash"]
 
 
 async def test_more_listeners_than_descriptors_are_refused_and_nothing_changes(v1):
