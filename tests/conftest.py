@@ -44,13 +44,13 @@ def leaves_no_fds_and_no_children() -> Iterator[None]:
     yield
     until = time.monotonic() + GRACE_S
     while True:
-        gc.collect()
         more = {fd: to for fd, to in _fds().items() if fds.get(fd) != to}
         left = _children() - children
         if not more and not left:
             return
         if time.monotonic() > until:
             break
+        gc.collect()  # only now: it takes longer than most tests
         time.sleep(0.02)
     pytest.fail(f"left behind: descriptors {more}, processes {left}")
 

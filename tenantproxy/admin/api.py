@@ -16,8 +16,9 @@ from tenantproxy.admin.sse import Streams
 from tenantproxy.control.facade import Control
 from tenantproxy.metrics.aside import Aside
 from tenantproxy.metrics.pieces import send_pieces
+from tenantproxy.model import edit
 from tenantproxy.model.delta import Change, summary
-from tenantproxy.model.spec import Connections, ListenerKey, UpstreamKey
+from tenantproxy.model.spec import Connections, ListenerKey, TenantSpec, UpstreamKey
 
 T = TypeVar("T")
 
@@ -61,6 +62,15 @@ def listener_of(request: web.Request) -> ListenerKey:
 def upstream_of(request: web.Request) -> UpstreamKey:
     """Return the upstream that the path names."""
     return UpstreamKey(tenant_of(request), request.match_info["upstream"])
+
+
+def owner(api: Api, name: str) -> TenantSpec:
+    """Return a tenant's spec; `control.tenant` would sum over all of its listeners.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    return edit.tenant(api.control.document().tenants, name)
 
 
 def dry_run(request: web.Request) -> bool:

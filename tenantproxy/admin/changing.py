@@ -20,6 +20,7 @@ from tenantproxy.admin.api import (
     dry_run,
     listener_of,
     note,
+    owner,
     reply,
     tenant_of,
     upstream_of,
@@ -60,7 +61,7 @@ async def put_tenant(api: Api, request: web.Request) -> web.StreamResponse:
 
 async def delete_tenant(api: Api, request: web.Request) -> web.StreamResponse:
     name, how, dry = tenant_of(request), connections(request), dry_run(request)
-    api.control.tenant(name)
+    owner(api, name)
     check(request, await tenant_version(api, name))
     changes = await api.control.delete_tenant(name, connections=how, dry_run=dry)
     return _deleted(request, changes, dry=dry)
@@ -71,7 +72,7 @@ async def delete_tenant(api: Api, request: web.Request) -> web.StreamResponse:
 
 async def put_listener(api: Api, request: web.Request) -> web.StreamResponse:
     key, dry = listener_of(request), dry_run(request)
-    api.control.tenant(key.tenant)
+    owner(api, key.tenant)
     spec = parse_listener(*key, await read_object(request, api.aside))
     tag = listener_version(api, key)
     check(request, tag)
@@ -132,7 +133,7 @@ async def close_listener(api: Api, request: web.Request) -> web.StreamResponse:
 
 async def put_upstream(api: Api, request: web.Request) -> web.StreamResponse:
     key, dry = upstream_of(request), dry_run(request)
-    api.control.tenant(key.tenant)
+    owner(api, key.tenant)
     spec = parse_upstream(*key, await read_object(request, api.aside))
     tag = upstream_version(api, key)
     check(request, tag)

@@ -18,6 +18,7 @@ from tenantproxy.admin.api import (
     Api,
     listener_of,
     number,
+    owner,
     reply,
     reply_items,
     tenant_of,
@@ -87,7 +88,7 @@ async def show_tenant(api: Api, request: web.Request) -> web.StreamResponse:
 async def list_listeners(api: Api, request: web.Request) -> web.StreamResponse:
     """Answer those of all tenants, or of the one in the path."""
     name = request.match_info.get("tenant")
-    if name is not None and len(api.control.tenant(name).spec.listeners) <= MANY:
+    if name is not None and len(owner(api, name).listeners) <= MANY:
         few = api.control.listeners(name)
         return await reply_items(api, request, few, views.show_listener, many=False)
     mine = _of(name, api.control.listener_snapshots())
@@ -107,7 +108,7 @@ async def show_split(api: Api, request: web.Request) -> web.StreamResponse:
 async def list_upstreams(api: Api, request: web.Request) -> web.StreamResponse:
     """Answer those of all tenants, or of the one in the path."""
     name = request.match_info.get("tenant")
-    if name is not None and len(api.control.tenant(name).spec.upstreams) <= MANY:
+    if name is not None and len(owner(api, name).upstreams) <= MANY:
         few = api.control.upstreams(name)
         return await reply_items(api, request, few, views.show_upstream, many=False)
     mine = _of(name, api.control.upstream_snapshots())

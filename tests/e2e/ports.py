@@ -13,12 +13,15 @@ _given: set[int] = set()
 
 def block(length: int) -> int:
     """Return the first of `length` neighbouring ports that nobody listens on."""
-    while True:
+    for attempt in range(10_000):
+        if attempt % 100 == 99:
+            _given.clear()  # too many were given; those still in use show by themselves
         first = random.randint(LOWEST, HIGHEST - length)
         wanted = range(first, first + length)
         if _given.isdisjoint(wanted) and all(is_free(port) for port in wanted):
             _given.update(wanted)
             return first
+    raise AssertionError(f"no {length} neighbouring ports are free")
 
 
 def is_free(port: int) -> bool:
