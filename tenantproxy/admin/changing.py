@@ -55,7 +55,8 @@ async def put_tenant(api: Api, request: web.Request) -> web.StreamResponse:
     if dry:
         return _dry(changes)
     note(request, changes)
-    shown = await api.aside.run(views.whole_tenant, api.control.tenant(name))
+    view = await api.aside.run(api.control.tenant, name)
+    shown = await api.aside.run(views.whole_tenant, view)
     return _written(shown, changes, created=tag is None, tag=await tenant_version(api, name))
 
 

@@ -267,8 +267,7 @@ class Controller:
     async def open(self, key: ListenerKey) -> ListenerView:
         listener = self._port(key)
         self._reconciler.withdrawn.pop(key, None)
-        async with asyncio.timeout(listener.spec.wake.timeout_s + 1):
-            await self._ports.open(listener, "asked to open")
+        await self._ports.open(listener, "asked to open")
         return self._lookout.listener(listener)
 
     async def sleep(self, key: ListenerKey, *, connections: Connections = "drain") -> ListenerView:

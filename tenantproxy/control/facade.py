@@ -62,7 +62,11 @@ class Control(Protocol):
     def tenants(self) -> list[TenantView]: ...
 
     def tenant(self, name: str) -> TenantView:
-        """Raise `NotFound`, as the other single look-ups do."""
+        """Return one; another thread may do it, as it sums over all its listeners.
+
+        Raises:
+            NotFound: as do the other single look-ups.
+        """
         ...
 
     def listeners(self, tenant: str | None = None) -> list[ListenerView]:

@@ -21,7 +21,7 @@ from tenantproxy.control.orders import Orders
 from tenantproxy.control.registry import RESERVED_S, Registry
 from tenantproxy.control.sleepers import Sleepers
 from tenantproxy.control.upstreams import Upstreams
-from tenantproxy.errors import TenantProxyError, WakeTimeout
+from tenantproxy.errors import Conflict, TenantProxyError, WakeTimeout
 from tenantproxy.model.lifecycle import State
 from tenantproxy.model.spec import Connections, ListenerKey, ListenerSpec
 from tenantproxy.tasks import Background
@@ -149,6 +149,7 @@ class Ports:
                 return False
             listener.move(State.DRAINING, reason)
             epoch = listener.epoch
+            self._wake_waiters(listener, Conflict(f"listener {listener.key} was put to sleep"))
             await self._orders.stop([listener], sweep=False)
             if listener.epoch != epoch:
                 return False
@@ -197,7 +198,7 @@ class Ports:
             ):
                 return False
             await self._closing.shut(listener)
-            self._wake_waiters(listener, WakeTimeout(f"listener {listener.key} was closed"))
+            self._wake_waiters(listener, Conflict(f"listener {listener.key} was closed"))
             if listener.block is not None:
                 # Even with no connection left: a worker may have an adopted one still to read.
                 self._orders.end_connections([listener], how, listener.spec.drain_s, forget=forget)

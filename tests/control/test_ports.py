@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tenantproxy.control import closing
+from tenantproxy.errors import Conflict
 from tenantproxy.model.lifecycle import State
 from tenantproxy.model.spec import IdleRule, WakeRule
 from tests.control.support import (
@@ -203,6 +204,20 @@ async def test_closing_again_and_sleeping_again_change_nothing(v1):
             assert (await running.close(key())).state is State.COOLING
         for _ in range(2):
             assert (await running.open(key())).state is State.OPEN
+
+
+async def test_who_waits_for_a_port_to_open_is_told_when_it_closes_or_sleeps_instead(v1):
+    async with control(tenant([listener()], [v1])) as running:
+        pid = running.status().workers[0].pid
+        for change in (running.sleep, running.close):
+            os.kill(pid, signal.SIGSTOP)
+            opening = asyncio.ensure_future(running.open(key()))
+            await until(lambda: state(running) is State.OPENING)
+            changing = asyncio.ensure_future(change(key()))
+            with pytest.raises(Conflict):
+                await opening
+            os.kill(pid, signal.SIGCONT)
+            await changing
 
 
 async def test_a_removed_port_refuses_new_clients_and_lets_the_old_ones_be(v1):
