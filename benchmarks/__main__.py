@@ -7,10 +7,11 @@ that they work: its numbers mean little.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import resource
 import tempfile
 from pathlib import Path
+
+import uvloop
 
 from benchmarks import accept_modes, connections, listeners, requests, wake
 from benchmarks.figures import keep
@@ -45,7 +46,7 @@ def main() -> None:
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    asyncio.run(run(options.names or list(BENCHMARKS), quick=options.quick))
+    uvloop.run(run(options.names or list(BENCHMARKS), quick=options.quick))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from benchmarks.figures import Figure
 from benchmarks.haproxy import haproxy
 from tests.e2e import procfs
 from tests.e2e.apart import serving_apart
-from tests.e2e.daemon import Daemon, document, range_of, tenant
+from tests.e2e.daemon import Daemon, document, tenant
 from tests.e2e.upstreams import echo
 from tests.e2e.wire import Wire, dial
 
@@ -52,7 +52,7 @@ async def idle_memory(folder: Path, *, quick: bool) -> list[Figure]:
         async with Daemon(folder, doc) as daemon:
             (worker,) = daemon.workers()
             control_before = procfs.rss_bytes(daemon.pid)
-            ours = await _growth_bytes(range_of(doc)[0], worker, count)
+            ours = await _growth_bytes(await daemon.port("acme/web"), worker, count)
             control = procfs.rss_bytes(daemon.pid) - control_before
         async with haproxy(folder, upstream.port) as (port, pid):
             theirs = await _growth_bytes(port, pid, count)

@@ -318,7 +318,14 @@ class Ports:
         if listener.state is State.CLOSED:
             listener.move(State.COOLING, reason)
             listener.reserved_until_s = clock.wall_s() + RESERVED_S
+            self._loop.call_later(RESERVED_S, self._cooled, listener, listener.epoch)
         self.on_free(listener.key)
+
+    @staticmethod
+    def _cooled(listener: Listener, epoch: int) -> None:
+        if listener.epoch == epoch:
+            listener.reserved_until_s = None
+            listener.move(State.CLOSED, "reservation ended")
 
     def _fail(self, listener: Listener, reason: str, *, code: str) -> None:
         again_s = min(RETRY_FIRST_S * 2**listener.failures, RETRY_MOST_S)
@@ -336,6 +343,8 @@ class Ports:
             return
         reason = f"no worker accepted within {listener.spec.wake.timeout_s:g} s"
         self.registry.let_go(listener)
+        sockets.close_all(tuple(listener.held or ()))
+        listener.held = None
         self._fail(listener, reason, code=WakeTimeout.code)
         self._wake_waiters(
             listener, WakeTimeout(reason, hint="see the workers in `/api/v1/status`")

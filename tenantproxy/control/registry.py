@@ -81,7 +81,12 @@ class Registry:
         if self.holders.get(listener.port) is listener:
             del self.holders[listener.port]
             until_s = self._loop.time() + RESERVED_S
-            self.reserved[listener.port] = Reservation(listener.key, until_s)
+            kept = self.reserved[listener.port] = Reservation(listener.key, until_s)
+            self._loop.call_later(RESERVED_S, self._unreserve, listener.port, kept)
+
+    def _unreserve(self, port: int, kept: Reservation) -> None:
+        if self.reserved.get(port) is kept:
+            del self.reserved[port]
 
     def forget(self, listener: Listener) -> None:
         """Drop a listener that has no connection left; its counters may be used again."""

@@ -118,8 +118,11 @@ class _Daemon:
             await self.abort()
             raise
         self._background.start(self._follow_file(), name="file watch")
+        # A full collection over ten thousand listeners stalls the loop for longer than a wake-up
+        # may take; what has been made so far stays, and what follows makes few cycles.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(50_000, 50, 100)
 
     async def shutdown(self, now: asyncio.Event) -> int:
         """Go down in order, or at once when `now` is set."""

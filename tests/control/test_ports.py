@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from tenantproxy.control import closing
+from tenantproxy.control import closing, ports, registry
 from tenantproxy.errors import Conflict
 from tenantproxy.model.lifecycle import State
 from tenantproxy.model.spec import IdleRule, WakeRule
@@ -104,6 +104,16 @@ async def test_an_idle_port_that_closes_keeps_its_number_and_opens_when_asked(v1
             await ask(number)
         assert (await running.open(key())).state is State.OPEN
         assert await ask(number) == b"v1 hello"
+
+
+async def test_a_number_is_free_for_all_when_its_reservation_ends(v1, monkeypatch):
+    monkeypatch.setattr(registry, "RESERVED_S", 0.2)
+    monkeypatch.setattr(ports, "RESERVED_S", 0.2)
+    async with control(tenant([listener()], [v1])) as running:
+        assert (await running.close(key())).state is State.COOLING
+        assert running._registry.reserved
+        await until(lambda: state(running) is State.CLOSED and not running._registry.reserved)
+        assert (await running.open(key())).state is State.OPEN
 
 
 async def test_a_client_that_comes_while_a_policy_closes_opens_the_port_again(v1):
