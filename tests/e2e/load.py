@@ -138,3 +138,36 @@ def burst(port: int, count: int, threads: int = 8) -> Counter[str]:
     for worker in workers:
         worker.join()
     return answers
+
+
+async def hammer(ports: Sequence[int], threads: int, most_s: float) -> Counter[str]:
+    """Connect without a pause until the port refuses; count what became of each connection.
+
+    `refused` is the only honest end: every connection before it was answered.
+    """
+    outcomes: Counter[str] = Counter()
+    until = time.monotonic() + most_s
+
+    def work(port: int) -> None:
+        while time.monotonic() < until:
+            outcome = _blocking_try(port)
+            outcomes[outcome] += 1
+            if outcome == "refused":
+                return
+
+    await asyncio.gather(*(asyncio.to_thread(work, ports[n % len(ports)]) for n in range(threads)))
+    return outcomes
+
+
+def _blocking_try(port: int) -> str:
+    try:
+        sock = socket.create_connection(("127.0.0.1", port), timeout=20)
+    except ConnectionRefusedError:
+        return "refused"
+    except OSError as error:
+        return f"not connected: {type(error).__name__}"
+    with sock:
+        try:
+            return "served" if sock.recv(64) else "closed"
+        except OSError as error:
+            return f"lost: {type(error).__name__}"

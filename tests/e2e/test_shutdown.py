@@ -1,14 +1,16 @@
 """Going down: readiness first, then no newcomers, then a grace, then the end."""
 
 import asyncio
+import os
 import signal
 import time
 
 import aiohttp
+import pytest
 
-from tests.e2e.apart import serving_apart
+from tests.e2e.apart import apart, serving_apart
 from tests.e2e.daemon import document, tenant, until
-from tests.e2e.load import Rate
+from tests.e2e.load import Rate, hammer
 from tests.e2e.sizes import sizes
 from tests.e2e.upstreams import echo, name_and_close
 from tests.e2e.wire import dial
@@ -74,6 +76,78 @@ async def test_sigterm_under_load(run_daemon, streams, rate, accept_s, drain_s):
             assert load.failed.keys() <= {"refused"}, load.failures
             print(f"{took_s=:.2f} {load.outcomes}")
             assert "Traceback" not in daemon.log()
+
+
+@sizes("rounds", 1, 20)
+@pytest.mark.parametrize("way", ["sigterm", "close", "delete"])
+async def test_nothing_queued_is_reset_when_a_port_closes(run_daemon, rounds, way):
+    """Connections come as fast as they go; each is served, or refused at once."""
+    async with serving_apart(name_and_close, "up") as up:
+        for _ in range(rounds):
+            doc = document(
+                {"acme": tenant({"up": up.port}, web={"split": {"up": 1}})},
+                shutdown={"keep_accepting": "0s", "drain": "5s"},
+            )
+            async with run_daemon(doc) as daemon:
+                port = await daemon.port("acme/web")
+                for _ in range(1 if way == "sigterm" else 3):
+                    await daemon.act("acme/web", "open")
+                    hammering = asyncio.ensure_future(apart(hammer, [port], 40, 20))
+                    await until(lambda: _busy(daemon), within_s=5)
+                    if way == "sigterm":
+                        assert await daemon.stop() == 0
+                    elif way == "close":
+                        await daemon.act("acme/web", "close")
+                    else:
+                        await daemon.api("DELETE", "tenants/acme/listeners/web")
+                    outcomes = await hammering
+                    assert outcomes.keys() == {"served", "refused"}, outcomes
+                    if way == "delete":
+                        web = {"split": {"up": 1}, "port": port}
+                        await daemon.api("PUT", "tenants/acme/listeners/web", web)
+
+
+@pytest.mark.parametrize("way", ["sigterm", "close", "delete", "sleep"])
+async def test_what_waits_in_the_queue_is_served_though_the_port_closes(run_daemon, way):
+    """The workers stand still, so that the queue is full when the order comes."""
+    async with serving_apart(name_and_close, "up") as up:
+        doc = document(
+            {"acme": tenant({"up": up.port}, web={"split": {"up": 1}})},
+            shutdown={"keep_accepting": "0s", "drain": "5s"},
+        )
+        async with run_daemon(doc) as daemon:
+            port = await daemon.port("acme/web")
+            await daemon.act("acme/web", "open")
+            workers = daemon.workers()
+            for worker in workers:
+                os.kill(worker, signal.SIGSTOP)
+            try:
+                wires = [await dial(port) for _ in range(300)]
+                if way == "sigterm":
+                    daemon.process.send_signal(signal.SIGTERM)
+                    order = asyncio.ensure_future(daemon.wait_end())
+                elif way == "delete":
+                    order = asyncio.ensure_future(
+                        daemon.api("DELETE", "tenants/acme/listeners/web")
+                    )
+                else:
+                    order = asyncio.ensure_future(daemon.act("acme/web", way))
+                await asyncio.sleep(0.4)
+            finally:
+                for worker in workers:
+                    os.kill(worker, signal.SIGCONT)
+            answers = await asyncio.gather(*(wire.exactly(2) for wire in wires))
+            assert answers == [b"up"] * 300
+            for wire in wires:
+                wire.close()
+            await order
+
+
+async def _busy(daemon):
+    view = await daemon.listener("acme/web")
+    before = view["connections_total"]
+    await asyncio.sleep(0.1)
+    return (await daemon.listener("acme/web"))["connections_total"] > before + 20
 
 
 async def _not_ready(daemon):
