@@ -125,19 +125,18 @@ class Reconciler:
 
     def _planned(self, found: Delta) -> Prepared:
         wanting: list[ListenerSpec] = []
-        used, kept = dict(self._used), {}
+        kept: dict[ListenerKey, int] = {}
         for key, (old, new) in found.listeners.items():
             if old is not None and new is not None and old.port == new.port:
                 continue
             if key in self._port_of:
                 kept[key] = self._port_of[key]
-                used.pop(kept[key], None)
             if new is not None:
                 wanting.append(new)
         ports, problems = assign(
             wanting,
             port_range=self._proxy.port_range,
-            used=used,
+            used=self._used,
             kept=kept,
             reserved=self._registry.reserved,
             avoid={self._proxy.admin.port, self._proxy.metrics.port} | self._foreign,

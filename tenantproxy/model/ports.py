@@ -49,9 +49,9 @@ def assign(
     Args:
         wanting: the listeners that are new or changed.
         port_range: first and last automatic number.
-        used: numbers of listeners that stay as they are.
-        kept: numbers that listeners of `wanting` have or had; an automatic
-            one keeps it.
+        used: numbers in use, those in `kept` among them.
+        kept: numbers that change hands: their listeners go, or are in
+            `wanting`, where an automatic one keeps its own.
         reserved: numbers that cool down; only their tenant may have them.
         avoid: numbers that are no listener's: admin, metrics, foreign processes.
         now_s: loop time, against which reservations end.
@@ -60,6 +60,8 @@ def assign(
     is no problem.
     """
     taken = dict(used)
+    for number in kept.values():
+        taken.pop(number, None)
     ports: dict[ListenerKey, int] = {}
     problems: list[PortError] = []
     automatic: list[ListenerSpec] = []
