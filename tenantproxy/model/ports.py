@@ -60,8 +60,8 @@ def assign(
     is no problem.
     """
     taken = dict(used)
-    for number in kept.values():
-        taken.pop(number, None)
+    for changing in kept.values():
+        taken.pop(changing, None)
     ports: dict[ListenerKey, int] = {}
     problems: list[PortError] = []
     automatic: list[ListenerSpec] = []
