@@ -16,6 +16,7 @@
     * Conflict               the request does not fit the present state
         * StaleVersion           `If-Match` names an older version
         * WakeTimeout            the listener did not open in time
+    * GoingDown              the daemon takes no changes any more
     * Unauthorized           no token, or a wrong one
     * WorkerLost             a worker process ended before it answered
     * AddressRefused         the API may not be bound where it was asked to
@@ -163,6 +164,12 @@ class WakeTimeout(Conflict):
     """The listener did not open within its `wake.timeout`."""
 
     code, http_status, blame, retryable = "wake_timeout", 504, "environment", True
+
+
+class GoingDown(TenantProxyError):
+    """The daemon ends and takes no changes any more."""
+
+    code, http_status, blame, retryable = "going_down", 503, "environment", True
 
 
 class Unauthorized(TenantProxyError):

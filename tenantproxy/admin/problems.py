@@ -92,7 +92,7 @@ def answer(error: TenantProxyError) -> web.Response:
     """Return the response for an error."""
     response = web.Response(
         status=error.http_status,
-        body=msgspec.json.encode(show_error(error)) + b"\n",
+        body=_encode(show_error(error)) + b"\n",
         content_type=CONTENT_TYPE,
     )
     if isinstance(error, MethodNotAllowed):
@@ -100,6 +100,18 @@ def answer(error: TenantProxyError) -> web.Response:
     if isinstance(error, Unauthorized):
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
+
+
+def _encode(shown: dict[str, Any]) -> bytes:
+    """Return JSON whatever a client sent us to talk about: odd bytes of headers are replaced."""
+    try:
+        return msgspec.json.encode(shown)
+    except UnicodeEncodeError:
+        clean = {
+            key: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+            for key, value in shown.items()
+        }
+        return msgspec.json.encode(clean)
 
 
 def show_error(error: TenantProxyError) -> dict[str, Any]:

@@ -7,6 +7,7 @@ route counts are folded into its upstreams', which must never go down.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 
 from tenantproxy.dataplane.counters import (
@@ -62,6 +63,8 @@ class Books:
         self._upstreams = Blocks(capacity.upstreams, "upstream")
         self._folded: dict[int, list[int]] = {}
         """By upstream block: what routes that are gone had counted."""
+        self._folding = threading.Lock()
+        """A scrape in its thread must see a route either alone or folded, or a total goes down."""
 
     # Blocks ---------------------------------------------------------------
 
@@ -80,8 +83,20 @@ class Books:
             file.clear_listener(block)
         self._listeners.give_back(block)
 
-    def drop_route(self, block: int, upstream_block: int | None) -> None:
-        """As `drop_listener`; the counts stay with the upstream, if there still is one."""
+    def drop_route(
+        self, block: int, upstream_block: int | None, of_upstream: set[int] | None = None
+    ) -> None:
+        """As `drop_listener`; the counts stay with the upstream, if there still is one.
+
+        `of_upstream` is the set of its routes, from which this one is taken.
+        """
+        with self._folding:
+            self._fold(block, upstream_block)
+            if of_upstream is not None:
+                of_upstream.discard(block)
+        self._routes.give_back(block)
+
+    def _fold(self, block: int, upstream_block: int | None) -> None:
         if upstream_block is not None:
             folded = self._folded.setdefault(upstream_block, [0, 0, 0])
             opened, _, bytes_in, bytes_out, _ = self._route(block)
@@ -90,7 +105,6 @@ class Books:
             folded[2] += bytes_out
         for file in self.files:
             file.clear_route(block)
-        self._routes.give_back(block)
 
     def drop_upstream(self, block: int) -> None:
         self._folded.pop(block, None)
@@ -144,12 +158,14 @@ class Books:
 
     def upstream_totals(self, block: int, routes: Iterable[int]) -> Totals:
         """Return everything counted for an upstream."""
-        opened, bytes_in, bytes_out = self._folded.get(block, (0, 0, 0))
         live = last_ms = 0
-        for route in routes:
-            began, ended, came, went, moved_ms = self._route(route)
-            opened, live = opened + began, live + began - ended
-            bytes_in, bytes_out, last_ms = bytes_in + came, bytes_out + went, max(last_ms, moved_ms)
+        with self._folding:
+            opened, bytes_in, bytes_out = self._folded.get(block, (0, 0, 0))
+            for route in tuple(routes):
+                began, ended, came, went, moved_ms = self._route(route)
+                opened, live = opened + began, live + began - ended
+                bytes_in, bytes_out = bytes_in + came, bytes_out + went
+                last_ms = max(last_ms, moved_ms)
         return Totals(
             connections=max(live, 0),
             connections_total=opened,
@@ -172,6 +188,10 @@ class Books:
     def loop_lag_s(self, worker: int) -> float:
         """Return the worker's last measured loop lag."""
         return self.files[worker].header()[Header.LOOP_LAG_US] / 1e6
+
+    def heartbeat_s(self, worker: int) -> float:
+        """Return CLOCK_MONOTONIC of the last time that the worker's loop turned."""
+        return self.files[worker].header()[Header.HEARTBEAT_MS] / 1000
 
     def connections(self, worker: int) -> int:
         """Return the worker's connections in every state."""

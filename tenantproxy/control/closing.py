@@ -86,6 +86,7 @@ class Closing:
         await asyncio.sleep(HANDSHAKE_S)
         late = [one for one in everyone if one.state is State.ASLEEP and sockets.queued(one.fds)]
         open_many(late, "a connection arrived at shutdown")
+        self._orders.open([one for one in everyone if one.state is State.DRAINING])
         awake = [one for one in everyone if one.block is not None]
         await self._orders.stop(awake, sweep=True)
         for one in everyone:

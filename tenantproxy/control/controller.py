@@ -22,9 +22,11 @@ from tenantproxy.control.ports import Ports
 from tenantproxy.control.reconciler import Reconciler
 from tenantproxy.control.registry import Registry
 from tenantproxy.control.upstreams import Upstreams
+from tenantproxy.control.watchdog import Watchdog
 from tenantproxy.dataplane.messages import Drained, Message, Notice, Opened, Stopped
 from tenantproxy.errors import (
     Conflict,
+    GoingDown,
     Problem,
     TenantProxyError,
 )
@@ -100,7 +102,7 @@ class Controller:
             self._labels,
             self._reconciler.withdrawn,
         )
-        self._desired = Desired(self._check)
+        self._desired = Desired(self._check, self._reconciler.port_of)
         self._history = History(self._events)
         self._lookout = Lookout(
             proxy, self._registry, self._upstreams, self._books, self._keeper.idle, self._history
@@ -125,11 +127,13 @@ class Controller:
         self._apply(self._desired.from_file(document.tenants), "file", tolerant=True)
         self._history.last_success_s = clock.wall_s()
         self._fleet.start(self._background)
+        watchdog = Watchdog(self._fleet, self._books)
+        self._background.start(watchdog.run(), name="watchdog")
         await self._some_ready.wait()
         self._started = True
 
     async def shutdown(self, *, keep_accepting_s: float, drain_s: float) -> None:
-        """Go down in order: not ready, keep accepting, stop, drain, cut; all is closed then."""
+        """Go down in order: not ready, keep accepting, stop, drain, cut. Call `abort` then."""
         self._stopping = True
         await asyncio.sleep(keep_accepting_s)
         await self._ports.stop_all()
@@ -139,7 +143,10 @@ class Controller:
         if live:
             self._events.add("cut", f"{live} connections outlived the drain of {drain_s:g} s")
         await self._fleet.quit(within_s=2.0)
-        await self.abort()
+
+    def end_watches(self) -> None:
+        """Let everybody who follows events go."""
+        self._events.end()
 
     async def abort(self) -> None:
         """End now: workers are killed, sockets closed, nothing is left. Again: nothing happens."""
@@ -149,7 +156,7 @@ class Controller:
         await self._fleet.quit(within_s=0)
         self._keeper.idle.close()
         await self._background.close()
-        self._events.end()
+        self.end_watches()
         self._ports.close_sockets()
         self._fleet.close()
         self._books.close()
@@ -265,6 +272,7 @@ class Controller:
     # One port -------------------------------------------------------------------------
 
     async def open(self, key: ListenerKey) -> ListenerView:
+        self._still_up()
         listener = self._port(key)
         self._reconciler.withdrawn.pop(key, None)
         await self._ports.open(listener, "asked to open")
@@ -299,6 +307,7 @@ class Controller:
         self, document: Document, policies: Sequence[PolicySpec], *, source: Source
     ) -> list[Change]:
         async with self._one_change:
+            self._still_up()
             try:
                 candidate = self._desired.from_file(document.tenants)
                 lines = self._apply(candidate, source)
@@ -319,6 +328,7 @@ class Controller:
         self, tenants: Tenants, *, how: Connections = "drain", dry_run: bool
     ) -> list[Change]:
         async with self._one_change:
+            self._still_up()
             candidate = self._desired.from_api(tenants)
             return self._apply(candidate, "api", how=how, dry_run=dry_run)
 
@@ -346,6 +356,7 @@ class Controller:
             return lines
         self._desired.commit(candidate)
         self._lookout.tenants, self._lookout.overlay = candidate.tenants, candidate.overlay
+        self._keeper.look_again(found)
         return lines
 
     def _plan_again(self, key: ListenerKey) -> None:
@@ -391,6 +402,10 @@ class Controller:
     def _now(self) -> Tenants:
         """The desired state in force."""
         return self._desired.tenants
+
+    def _still_up(self) -> None:
+        if self._stopping:
+            raise GoingDown("the daemon is going down")
 
     def _port(self, key: ListenerKey) -> Listener:
         edit.listener(self._now, key)

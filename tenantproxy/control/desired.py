@@ -9,7 +9,7 @@ from tenantproxy.config.render import render_proxy
 from tenantproxy.errors import DocumentError, Problem, TenantProxyError
 from tenantproxy.model.delta import Change, Delta, Tenants, delta
 from tenantproxy.model.layers import ApiChange, Unit, merge, record
-from tenantproxy.model.spec import ListenerSpec, ProxySpec, TenantSpec
+from tenantproxy.model.spec import ListenerKey, ListenerSpec, ProxySpec, TenantSpec
 
 Check = Callable[[TenantSpec], list[Problem]]
 
@@ -30,8 +30,10 @@ class Candidate:
 class Desired:
     """Holds the state in force; candidates are made here and committed whole."""
 
-    def __init__(self, check: Check) -> None:
-        self._check = check
+    def __init__(
+        self, check: Check, port_of: Callable[[ListenerKey], int | None] = lambda _: None
+    ) -> None:
+        self._check, self._port_of = check, port_of
         self.file: Tenants = {}
         self.overlay: dict[Unit, ApiChange] = {}
         self.tenants: Tenants = {}
@@ -57,7 +59,7 @@ class Desired:
         Raises:
             DocumentError: the file by itself is not sound.
         """
-        merged, overlay = merge(file, self.overlay)
+        merged, overlay = merge(file, self._without_clashes(file))
         found = delta(self.tenants, merged)
         problems = self._problems(merged, found)
         while problems:
@@ -71,6 +73,22 @@ class Desired:
             problems = self._problems(merged, found)
         dropped = tuple(unit for unit in self.overlay if unit not in overlay)
         return Candidate(file, overlay, merged, found, dropped)
+
+    def _without_clashes(self, file: Tenants) -> dict[Unit, ApiChange]:
+        """Return the overlay without listeners that sit on a number which the file now gives."""
+        given: dict[int | None, ListenerKey] = {
+            listener.port: listener.key
+            for tenant in file.values()
+            for listener in tenant.listeners.values()
+            if listener.port is not None
+        }
+        return {
+            unit: change
+            for unit, change in self.overlay.items()
+            if unit.kind != "listener"
+            or change.value is None
+            or given.get(self._port_of(key := ListenerKey(unit.tenant, unit.name)), key) == key
+        }
 
     def commit(self, candidate: Candidate) -> None:
         """Make it the state in force."""
@@ -96,8 +114,12 @@ class Desired:
 
 
 def proxy_changes(old: ProxySpec, new: ProxySpec) -> list[Change]:
-    """Return what differs in the part that is read at start, in the document's words."""
+    """Return what differs in the part that is read at start, in the document's words.
+
+    Policies are named there, too, and are read again with every version.
+    """
     before, after = render_proxy(old), render_proxy(new)
+    after["policies"] = before["policies"]
     return [
         Change("change", "proxy", f"proxy.{name}", str(before.get(name)), str(after.get(name)))
         for name in {**before, **after}

@@ -44,6 +44,9 @@ class Worker:
         self.channel: Channel | None = None
         self.state = "starting"
         self.reason = ""
+        """Why the last process ended."""
+        self.fault = ""
+        """Why we killed it, if we did."""
         self.restarts = 0
         self.ready_since_s: float | None = None
         """CLOCK_MONOTONIC; None while not ready."""
@@ -113,6 +116,13 @@ class Fleet:
                 worker.channel.close()
             os.close(worker.counters_fd)
 
+    def kill(self, index: int, why: str) -> None:
+        """Kill a worker that is of no use; its successor starts by itself."""
+        worker = self.workers[index]
+        if worker.process is not None and worker.process.returncode is None:
+            worker.fault = why
+            worker.process.kill()
+
     def views(self) -> tuple[WorkerView, ...]:
         """Return every slot as people see it."""
         return tuple(
@@ -132,11 +142,11 @@ class Fleet:
     async def _keep(self, worker: Worker) -> None:
         early_deaths = 0
         while not self._ending:
-            worker.state = "starting"
+            worker.state, worker.fault = "starting", ""
             try:
                 process = await self._spawn(worker)
-            except OSError as error:
-                why, lived_s = f"cannot start: {error.strerror}", 0.0
+            except Exception as error:  # noqa: BLE001 - whatever it is, the slot is tried again
+                why, lived_s = f"cannot start: {error}", 0.0
             else:
                 code = await process.wait()
                 lived_s = self._lived_s(worker)
@@ -194,7 +204,7 @@ class Fleet:
 
     def _became_ready(self, worker: Worker, message: Ready) -> None:
         if message.version != VERSION:
-            worker.reason = f"speaks protocol {message.version}, not {VERSION}"
+            worker.fault = f"speaks protocol {message.version}, not {VERSION}"
             if worker.process:
                 worker.process.kill()
             return
@@ -204,7 +214,7 @@ class Fleet:
 
     def _lost(self, worker: Worker, why: str) -> None:
         worker.state = "stopping" if self._ending else "starting"
-        worker.reason = worker.reason or why
+        worker.reason = worker.fault or why
         worker.ready_since_s = worker.ready_since_wall_s = None
         if worker.channel is not None:
             worker.channel.close()

@@ -28,7 +28,9 @@ class IdleClock:
     ) -> None:
         self._books, self._labels, self._act = books, labels, act
         self._engine = Engine(())
-        self._heap: list[tuple[float, int, int, Listener]] = []
+        self._heap: list[tuple[float, int, Listener]] = []
+        self._due_at_s: dict[int, float] = {}
+        """By listener id: the one entry of the heap that counts."""
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -36,6 +38,7 @@ class IdleClock:
         """Take other policies; every open listener is looked at anew."""
         self._engine = engine
         self._heap.clear()
+        self._due_at_s.clear()
         for listener in listeners:
             if listener.state is State.OPEN:
                 self.opened(listener)
@@ -49,7 +52,8 @@ class IdleClock:
         return found[0] if found[0] == "listener" else f"policy {found[0]}"
 
     def opened(self, listener: Listener) -> None:
-        """Begin to look after a listener."""
+        """Look after a listener from now on, or anew after its rule or labels changed."""
+        self._due_at_s.pop(listener.id, None)
         self._look(listener)
 
     def close(self) -> None:
@@ -76,8 +80,8 @@ class IdleClock:
         if judgement.verdict is not None:
             self._act(listener, judgement.verdict, last_s)
         if judgement.look_again_at_s is not None:
-            entry = (judgement.look_again_at_s, listener.id, listener.epoch, listener)
-            heapq.heappush(self._heap, entry)
+            self._due_at_s[listener.id] = judgement.look_again_at_s
+            heapq.heappush(self._heap, (judgement.look_again_at_s, listener.id, listener))
             self._arm()
 
     def _arm(self) -> None:
@@ -90,9 +94,11 @@ class IdleClock:
         now_s = clock.monotonic_s()
         due: list[Listener] = []
         while self._heap and self._heap[0][0] <= now_s:
-            _, _, epoch, listener = heapq.heappop(self._heap)
-            if listener.epoch == epoch and listener.state is State.OPEN:
-                due.append(listener)
+            at_s, number, listener = heapq.heappop(self._heap)
+            if self._due_at_s.get(number) == at_s:
+                del self._due_at_s[number]
+                if listener.state is State.OPEN:
+                    due.append(listener)
         for listener in due:
             self._look(listener)
         if self._heap:

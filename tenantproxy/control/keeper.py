@@ -10,6 +10,8 @@ from tenantproxy.control.events import Events
 from tenantproxy.control.idle import IdleClock
 from tenantproxy.control.listener import Listener
 from tenantproxy.control.ports import Ports
+from tenantproxy.model.delta import Delta
+from tenantproxy.model.lifecycle import State
 from tenantproxy.model.spec import ListenerKey, PolicySpec
 from tenantproxy.policy.api import Verdict
 from tenantproxy.policy.engine import Engine
@@ -40,6 +42,18 @@ class Keeper:
         """Take other policies; every open port is looked at anew."""
         self.policies = tuple(policies)
         self.idle.use(Engine(self.policies), list(self._ports.registry.by_key.values()))
+
+    def look_again(self, found: Delta) -> None:
+        """Look anew at open ports whose rule, or whose tenant's labels, may have changed."""
+        by_key = self._ports.registry.by_key
+        touched = set(found.listeners)
+        for _, tenant in found.tenants.values():
+            if tenant is not None:
+                touched |= {ListenerKey(tenant.name, name) for name in tenant.listeners}
+        for key in touched:
+            listener = by_key.get(key)
+            if listener is not None and listener.state is State.OPEN:
+                self.idle.opened(listener)
 
     def _act(self, listener: Listener, verdict: Verdict, since_s: float) -> None:
         shown = f"would {verdict.action}" if verdict.dry_run else verdict.action

@@ -23,6 +23,7 @@ class Listener:
 
     __slots__ = (
         "block",
+        "closing",
         "draining_on",
         "epoch",
         "failures",
@@ -70,6 +71,8 @@ class Listener:
         """Accepted descriptors that wait for it to open (`wake.after_first_bytes`)."""
         self.draining_on: set[int] | None = None
         """Workers that have yet to say that its connections have ended."""
+        self.closing = False
+        """Past the point of no return: its sockets are about to be closed."""
         self.taken_over = False
         """Its sockets went to a successor on the same port."""
 

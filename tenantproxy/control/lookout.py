@@ -64,7 +64,7 @@ class Lookout:
             ready=ready,
             generation=history.generation,
             started_s=started_s,
-            ports_used=len(self._registry.holders),
+            ports_used=len(self._registry.holders.keys() | self._registry.reserved.keys()),
             ports_capacity=high - low + 1,
             workers=tuple(
                 replace(
@@ -116,7 +116,7 @@ class Lookout:
         errors, connect, first = dict.fromkeys(CONNECT_ERRORS, 0), NO_TIMES, NO_TIMES
         totals = NOTHING
         if block is not None:
-            totals = self._books.upstream_totals(block, tuple(one.routes))
+            totals = self._books.upstream_totals(block, one.routes)
             errors, connect, first = self._books.upstream_details(block)
         return UpstreamView(
             spec=spec,

@@ -40,6 +40,7 @@ class Orders:
 
     def open(self, listeners: Sequence[Listener], workers: Iterable[int] | None = None) -> None:
         """Let workers (all that are ready, or these) accept."""
+        listeners = [one for one in listeners if one.fds]
         orders = [self._order(listener) for listener in listeners]
         for worker in self._fleet.ready() if workers is None else workers:
             for batch in _batches(list(zip(listeners, orders, strict=True))):
@@ -65,7 +66,10 @@ class Orders:
         for batch in _batches([one.id for one in listeners]):
             self._fleet.broadcast([StopListeners(tuple(batch), sweep)])
         if answers:
-            await asyncio.wait(answers, timeout=ANSWER_S)
+            _, silent = await asyncio.wait(answers, timeout=ANSWER_S)
+            if silent:  # a late answer must not pass for the answer to a later order
+                for one in listeners:
+                    self._stops.pop(one.id, None)
 
     def stopped(self, worker: int, ids: Iterable[int]) -> None:
         """Take a worker's answer."""

@@ -27,6 +27,8 @@ from tenantproxy.model.spec import Connections, ListenerKey, ListenerSpec
 from tenantproxy.tasks import Background
 
 RETRY_FIRST_S, RETRY_MOST_S = 1.0, 60.0
+MOST_REFUSED = 1000
+"""Connections refused at once when nobody opened the port for them."""
 
 _SERVING = frozenset({State.ASLEEP, State.OPENING, State.OPEN})
 
@@ -112,6 +114,9 @@ class Ports:
         Raises:
             WakeTimeout, PortTaken, ListenFailed and the like.
         """
+        while listener.closing:
+            async with self._lock(listener):
+                pass
         match listener.state:
             case State.OPEN:
                 return
@@ -129,7 +134,13 @@ class Ports:
                     self.open_many([listener], reason)
         waiter: asyncio.Future[None] = self._loop.create_future()
         listener.waiters = [*(listener.waiters or ()), waiter]
-        await waiter
+        limit_s = listener.spec.wake.timeout_s
+        try:
+            async with asyncio.timeout(limit_s):
+                await waiter
+        except TimeoutError:
+            reason = f"no worker accepted within {limit_s:g} s"
+            raise WakeTimeout(reason, hint="look at the workers: describe daemon") from None
 
     async def sleep(
         self,
@@ -191,13 +202,18 @@ class Ports:
             if listener.state is State.DRAINING:
                 listener.epoch += 1
                 listener.reason = reason
+                listener.draining_on = None  # it drained into sleep; now it drains to its end
             else:
                 listener.move(State.DRAINING, reason)
             if idle_since_s is not None and not await self._closing.quiet(
                 listener, idle_since_s, self._reopen
             ):
                 return False
-            await self._closing.shut(listener)
+            listener.closing = True
+            try:
+                await self._closing.shut(listener)
+            finally:
+                listener.closing = False
             self._wake_waiters(listener, Conflict(f"listener {listener.key} was closed"))
             if listener.block is not None:
                 # Even with no connection left: a worker may have an adopted one still to read.
@@ -327,6 +343,10 @@ class Ports:
             listener.reserved_until_s = None
             listener.move(State.CLOSED, "reservation ended")
 
+    def _retry(self, listener: Listener) -> None:
+        listener.retry_at_s = 0.0
+        self.on_free(listener.key)
+
     def _fail(self, listener: Listener, reason: str, *, code: str) -> None:
         again_s = min(RETRY_FIRST_S * 2**listener.failures, RETRY_MOST_S)
         listener.failures += 1
@@ -336,19 +356,21 @@ class Ports:
         else:
             listener.move(State.FAILED, reason)
             self._note("failed", listener, reason, level="warning", code=code)
-        self._loop.call_later(again_s, self.on_free, listener.key)
+        self._loop.call_later(again_s, self._retry, listener)
 
     def _opening_too_long(self, listener: Listener, epoch: int) -> None:
+        """Refuse who has waited for longer than they may; the port goes on opening."""
         if listener.state is not State.OPENING or listener.epoch != epoch:
             return
-        reason = f"no worker accepted within {listener.spec.wake.timeout_s:g} s"
-        self.registry.let_go(listener)
-        sockets.close_all(tuple(listener.held or ()))
+        limit_s = listener.spec.wake.timeout_s
+        reason = f"no worker accepted within {limit_s:g} s"
+        if listener.reason != reason:
+            self._note("wake_timeout", listener, reason, level="warning", code=WakeTimeout.code)
+            listener.reason = reason
+        sockets.close_all((*sockets.accept_all(listener.fds, MOST_REFUSED), *(listener.held or ())))
         listener.held = None
-        self._fail(listener, reason, code=WakeTimeout.code)
-        self._wake_waiters(
-            listener, WakeTimeout(reason, hint="see the workers in `/api/v1/status`")
-        )
+        self._wake_waiters(listener, WakeTimeout(reason))
+        self._loop.call_later(limit_s, self._opening_too_long, listener, epoch)
 
     def _hand_over_held(self, listener: Listener) -> None:
         held, listener.held = listener.held, None

@@ -10,11 +10,13 @@ from tenantproxy.control import sockets
 from tenantproxy.control.events import Events
 from tenantproxy.control.listener import Listener
 from tenantproxy.control.ports import Ports
+from tenantproxy.control.registry import RESERVED_S
 from tenantproxy.control.upstreams import Upstreams
 from tenantproxy.errors import DocumentError, PortError, PortTaken, Problem, TenantProxyError
 from tenantproxy.model.delta import Delta, Tenants, split_text
+from tenantproxy.model.lifecycle import State
 from tenantproxy.model.plan import Action, Bind, Close, Observed, Update, Wanted, plan
-from tenantproxy.model.ports import assign
+from tenantproxy.model.ports import Reservation, assign
 from tenantproxy.model.spec import Connections, ListenerKey, ListenerSpec, ProxySpec
 
 _MOST_FOREIGN = 100
@@ -76,6 +78,10 @@ class Reconciler:
             hint="choose another range",
         )
 
+    def port_of(self, key: ListenerKey) -> int | None:
+        """Return the number that a listener has."""
+        return self._port_of.get(key)
+
     def give_up(self, prepared: Prepared) -> None:
         """Release what was prepared."""
         for key, fds in prepared.sockets.items():
@@ -101,6 +107,7 @@ class Reconciler:
                     updated += self._update(spec, generation)
         self._ports.update(updated)
         always = [one for one in placed if one.spec.open == "always"]
+        always += [one for one in updated if self._became_always(one, found)]
         self._ports.open_many(always, "open: always")
         for upstream_key, (_, upstream) in found.upstreams.items():
             if upstream is None:
@@ -138,7 +145,7 @@ class Reconciler:
             port_range=self._proxy.port_range,
             used=self._used,
             kept=kept,
-            reserved=self._registry.reserved,
+            reserved=self._reserved(kept),
             avoid={self._proxy.admin.port, self._proxy.metrics.port} | self._foreign,
             now_s=self._loop.time(),
         )
@@ -154,6 +161,13 @@ class Reconciler:
             if (listener := self._registry.by_key.get(key)) is not None:
                 observed[key] = listener.observed()
         return Prepared(found, plan(desired, observed, now_s=self._loop.time()), ports)
+
+    def _reserved(self, changing: Mapping[ListenerKey, int]) -> Mapping[int, Reservation]:
+        """Return what is reserved, numbers that are just being given up among it."""
+        until_s = self._loop.time() + RESERVED_S
+        leaving = {port: Reservation(key, until_s) for key, port in changing.items()}
+        going = {one.port: Reservation(one.key, until_s) for one in self._registry.retired}
+        return {**going, **leaving, **self._registry.reserved}
 
     def _stays_withdrawn(self, old: ListenerSpec | None, new: ListenerSpec) -> bool:
         """A reweigh does not bring a closed port back; any other change does."""
@@ -202,6 +216,12 @@ class Reconciler:
         for key, (_, new) in found.listeners.items():
             if new is not None:
                 self._used[ports[key]] = key
+
+    @staticmethod
+    def _became_always(listener: Listener, found: Delta) -> bool:
+        old, new = found.listeners[listener.key]
+        became = old is not None and new is not None and old.open != new.open == "always"
+        return became and listener.state is State.ASLEEP
 
     def _place(
         self, prepared: Prepared, spec: ListenerSpec, port: int, generation: int

@@ -42,8 +42,10 @@ class Registry:
             PortTaken, PortPrivileged, FdLimit, ListenFailed
         """
         holder = self.holders.get(port)
-        if holder is not None and (
-            holder in leaving or holder in self.retired or holder.key == spec.key
+        if (
+            holder is not None
+            and holder.key.tenant == spec.tenant
+            and (holder in leaving or holder in self.retired or holder.key == spec.key)
         ):
             return holder.fds
         return self.new_sockets(port)
@@ -94,9 +96,10 @@ class Registry:
         self.by_id.pop(listener.id, None)
         for name, route in (listener.routes or {}).items():
             upstream = self._upstreams.by_key.get(UpstreamKey(listener.spec.tenant, name))
-            if upstream is not None:
-                upstream.routes.discard(route)
-            self._books.drop_route(route, None if upstream is None else upstream.block)
+            if upstream is None:
+                self._books.drop_route(route, None)
+            else:
+                self._books.drop_route(route, upstream.block, upstream.routes)
         if listener.block is not None:
             self._books.drop_listener(listener.block)
         listener.block = listener.routes = None

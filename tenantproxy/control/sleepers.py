@@ -57,11 +57,10 @@ class Sleepers:
                     self._epoll.unregister(fd)
 
     def close(self) -> None:
-        """Stop watching and close every silent connection."""
+        """Stop watching; silent connections stay in `listener.held`."""
         self._loop.remove_reader(self._epoll.fileno())
-        for fd, (_, timer) in self._silent.items():
+        for _, timer in self._silent.values():
             timer.cancel()
-            os.close(fd)
         self._silent.clear()
         self._by_fd.clear()
         self._epoll.close()

@@ -48,6 +48,21 @@ class Upstream:
         """Route blocks of listeners that use it or used it."""
         self.task: asyncio.Task[None] | None = None
 
+    def replace(self, spec: UpstreamSpec) -> None:
+        """Take another spec; what was resolved stays resolved where the host stays."""
+        found = {
+            one.host: (address, reason)
+            for one, address, reason in zip(
+                self.spec.endpoints, self.addresses, self.reasons, strict=True
+            )
+        }
+        self.spec = spec
+        self.addresses, self.reasons = [], []
+        for one in spec.endpoints:
+            address, reason = found.get(one.host, (_literal(one), "not resolved yet"))
+            self.addresses.append(address)
+            self.reasons.append("" if address else reason)
+
     def endpoints(self) -> tuple[EndpointView, ...]:
         """Return every endpoint as people see it."""
         return tuple(
@@ -73,12 +88,11 @@ class Upstreams:
         if known is None:
             known = self.by_key[spec.key] = Upstream(spec)
         else:
-            fresh = Upstream(spec)
-            known.spec, known.addresses, known.reasons = spec, fresh.addresses, fresh.reasons
+            known.replace(spec)
         if known.task is not None:
             known.task.cancel()
             known.task = None
-        if None in known.addresses:
+        if any(_literal(one) is None for one in spec.endpoints):
             known.task = self._background.start(self._resolve(known), name=f"resolve {spec.key}")
         self._tell([known])
 
@@ -155,10 +169,15 @@ class Upstreams:
 
 
 def _literal(endpoint: EndpointSpec) -> str | None:
+    """Return an IP address as it is; None for a name, or for a zone that this host lacks."""
     try:
-        return str(ipaddress.ip_address(endpoint.host))
-    except ValueError:
+        address = ipaddress.ip_address(endpoint.host)
+        zone = address.scope_id if isinstance(address, ipaddress.IPv6Address) else None
+        if zone is not None and not zone.isdigit():
+            socket.if_nametoindex(zone)
+    except (OSError, ValueError):
         return None
+    return str(address)
 
 
 def _order(upstream: Upstream) -> UpstreamOrder:

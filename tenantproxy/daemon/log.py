@@ -35,3 +35,5 @@ def configure() -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
+    # It writes a traceback for every request that is not HTTP: anybody could fill the log.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)

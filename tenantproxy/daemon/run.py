@@ -136,7 +136,7 @@ class _Daemon:
         cut.cancel()
         if orderly.done():
             orderly.result()
-            await self._stop_sites()
+            await self.abort()
             _log.info("stopped", reason="signal")
             return 0
         orderly.cancel()
@@ -149,8 +149,9 @@ class _Daemon:
     async def abort(self) -> None:
         """End at once; nothing is left."""
         await self._background.close()
+        self.control.end_watches()
+        await self._stop_sites()  # first: a scrape reads the counters that control unmaps
         await self.control.abort()
-        await self._stop_sites()
 
     async def _start_sites(self) -> None:
         admin, metrics = self.proxy.admin, self.proxy.metrics
@@ -171,8 +172,12 @@ class _Daemon:
     async def _follow_file(self) -> None:
         while True:
             await self.watch.changed()
-            with contextlib.suppress(TenantProxyError):  # noted where it was refused
+            try:
                 await self._reload()
+            except TenantProxyError:
+                pass  # noted where it was refused
+            except Exception as error:  # noqa: BLE001 - the next version may do better
+                self.control.refuse_source([f"cannot be read now: {error}"], source="file")
 
     async def _reload(self) -> None:
         """Read the document again and apply it.
@@ -221,9 +226,9 @@ def _token(path: Path, proxy: ProxySpec) -> str | None:
     file = path.parent / proxy.admin.token_file
     try:
         token = file.read_text().strip()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise AddressRefused(
-            f"proxy.admin.token_file {file} cannot be read: {error.strerror}",
+            f"proxy.admin.token_file {file} cannot be read: {error}",
             hint="create it with one line of secret text",
         ) from error
     if not token:

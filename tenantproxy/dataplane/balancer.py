@@ -136,9 +136,9 @@ def _is_local(host: str) -> bool:
     if ipaddress.ip_address(host.partition("%")[0]).is_loopback:
         return True
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.bind((host, 0))
-        except OSError:
-            return False
+    except OSError:
+        return False
     return True

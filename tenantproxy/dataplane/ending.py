@@ -41,10 +41,12 @@ class Drain:
         self._done = 0
         self._start_s = monotonic_s()
         self._timer: TimerHandle | None = None
+        self._cancelled = False
         self._step()
 
     def cancel(self) -> None:
         """Cut nobody any more."""
+        self._cancelled = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -59,6 +61,8 @@ class Drain:
         for flow in self._order[self._done : due]:
             if flow in flows:
                 self._cut(flow)
+        if self._cancelled:
+            return  # the last flow has gone; what comes now came to a port that opened again
         self._done = due
         if due >= total:
             for flow in tuple(flows):

@@ -50,7 +50,10 @@ class Upstream:
             address = (wanted.host, wanted.port)
             endpoint = self._by_address.get(address)
             if endpoint is None:
-                endpoint = Endpoint(wanted.host, wanted.port, wanted.weight)
+                try:
+                    endpoint = Endpoint(wanted.host, wanted.port, wanted.weight)
+                except (OSError, ValueError):
+                    continue  # an interface that went away: this endpoint only is of no use
             endpoint.weight = wanted.weight
             known[address] = endpoint
         self._by_address = known

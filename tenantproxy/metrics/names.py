@@ -138,7 +138,7 @@ POLICY_ACTIONS = _counter(
     "policy_actions",
     "What policies did.",
     ("policy", "action"),
-    "sleep, close",
+    "sleep, close, or `would sleep`, `would close` in a dry run",
 )
 CONFIG_RELOADS = _counter(
     "config_reloads",

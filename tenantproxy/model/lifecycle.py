@@ -31,18 +31,16 @@ class State(StrEnum):
 MOVES: dict[State, dict[State, str]] = {
     State.CLOSED: {
         State.ASLEEP: "bound",
-        State.OPENING: "bound, always open",
         State.COOLING: "number reserved",
         State.FAILED: "cannot bind",
     },
     State.ASLEEP: {
-        State.OPENING: "first connection or open",
+        State.OPENING: "first connection, open, or always open",
         State.DRAINING: "close",
     },
     State.OPENING: {
         State.OPEN: "a worker accepts",
         State.DRAINING: "close",
-        State.FAILED: "wake timeout",
     },
     State.OPEN: {
         State.DRAINING: "idle, sleep or close",
@@ -54,13 +52,11 @@ MOVES: dict[State, dict[State, str]] = {
     },
     State.COOLING: {
         State.ASLEEP: "bound again",
-        State.OPENING: "bound again, open",
         State.CLOSED: "reservation ended",
         State.FAILED: "cannot bind",
     },
     State.FAILED: {
         State.ASLEEP: "bound at last",
-        State.OPENING: "bound at last, always open",
         State.CLOSED: "removed",
     },
 }

@@ -207,3 +207,15 @@ async def test_status_counts_ports_and_workers(v1):
         assert (status.ports_used, status.ports_capacity) == (2, 9_000)
         await until(lambda: all(w.state == "ready" for w in running.status().workers))
         assert status.ready
+
+
+async def test_the_file_gets_a_number_back_that_an_api_listener_has(v1):
+    number = free_port()
+    async with control(tenant([listener()], [v1])) as running:
+        await running.put_listener(listener("extra", port=number))
+        await reload(running, tenant([listener()], [v1]))
+        assert running.listener(key("extra")).port == number
+        await reload(running, tenant([listener(), listener("mine", port=number)], [v1]))
+        assert [view.spec.name for view in running.listeners()] == ["mine", "web"]
+        assert await ask(number) == b"v1 hello"
+        assert events(running, "api_change_ended")

@@ -66,3 +66,22 @@ async def test_new_policies_look_at_ports_that_are_open_already():
             await ask(running.listener(key()).port)
             await reload(running, acme, policies=[policy()])
             await until(lambda: running.listener(key()).state is State.ASLEEP)
+
+
+async def test_a_rule_given_by_api_applies_to_a_port_that_is_open_already():
+    async with naming_server(b"v1") as number:
+        acme = tenant([listener()], [upstream("v1", number)])
+        async with control(acme) as running:
+            await ask(running.listener(key()).port)
+            await running.put_listener(listener(idle=IdleRule(0.1, "sleep")))
+            await until(lambda: running.listener(key()).state is State.ASLEEP)
+
+
+async def test_new_labels_bring_a_policy_to_ports_that_are_open_already():
+    async with naming_server(b"v1") as number:
+        rules = [policy(match=PolicyMatch(labels={"nap": "yes"}))]
+        parts = [listener()], [upstream("v1", number)]
+        async with control(tenant(*parts), policies=rules) as running:
+            await ask(running.listener(key()).port)
+            await running.put_tenant(tenant(*parts, labels={"nap": "yes"}))
+            await until(lambda: running.listener(key()).state is State.ASLEEP)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tenantproxy.control import closing, ports, registry
-from tenantproxy.errors import Conflict
+from tenantproxy.errors import Conflict, GoingDown, WakeTimeout
 from tenantproxy.model.lifecycle import State
 from tenantproxy.model.spec import IdleRule, WakeRule
 from tests.control.support import (
@@ -310,3 +310,88 @@ async def test_shutdown_cuts_what_outlives_the_drain(v1):
             await reader.read(1)
         writer.close()
         assert events(running, "cut")
+
+
+async def test_a_drain_into_sleep_does_not_cut_those_who_come_after_it(v1):
+    """The timer of a drain whose last connection left by itself must be dead."""
+    async with control(tenant([listener(drain_s=1.0)], [v1])) as running:
+        stays, leaves = [
+            await asyncio.open_connection("127.0.0.1", port(running)) for _ in range(2)
+        ]
+        for reader, _ in (stays, leaves):
+            await reader.read(3)
+        await running.sleep(key())
+        leaves[1].close()
+        await until(lambda: state(running) is State.ASLEEP)
+        reader, late = await asyncio.open_connection("127.0.0.1", port(running))
+        assert await reader.read(3) == b"v1 "
+        await asyncio.sleep(1.2)
+        late.write(b"alive")
+        assert await reader.read(5) == b"alive"
+        for writer in (stays[1], late):
+            writer.close()
+
+
+async def test_a_port_whose_worker_hangs_refuses_after_the_wake_timeout_and_works_later(v1):
+    spec = listener(wake=WakeRule(timeout_s=0.3))
+    async with control(tenant([spec], [v1])) as running:
+        pid = running.status().workers[0].pid
+        os.kill(pid, signal.SIGSTOP)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port(running))
+        assert await reader.read(1) == b"", "let go after wake.timeout"
+        writer.close()
+        with pytest.raises(WakeTimeout):
+            await running.open(key())
+        assert state(running) is State.OPENING
+        assert "no worker accepted" in running.listener(key()).reason
+        os.kill(pid, signal.SIGCONT)
+        assert await ask(port(running)) == b"v1 hello"
+        assert state(running) is State.OPEN
+
+
+async def test_closing_a_port_that_drains_into_sleep_closes_it(v1):
+    async with control(tenant([listener()], [v1])) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port(running))
+        await reader.read(3)
+        assert (await running.sleep(key())).state is State.DRAINING
+        closing = asyncio.ensure_future(running.close(key()))
+        await asyncio.sleep(0.05)
+        writer.close()
+        await closing
+        await until(lambda: state(running) is State.COOLING)
+        assert (await running.open(key())).state is State.OPEN
+        assert await ask(port(running)) == b"v1 hello"
+
+
+async def test_opening_a_port_while_it_closes_gives_an_open_port_that_control_holds(v1):
+    async with control(tenant([listener()], [v1])) as running:
+        await ask(port(running))
+        for pause_s in (0, 0.05, 0.2, 0.3):
+            closing = asyncio.ensure_future(running.close(key()))
+            await asyncio.sleep(pause_s)
+            assert (await running.open(key())).state is State.OPEN
+            await closing
+            await until(lambda: state(running) is State.OPEN)
+            assert running._registry.by_key[key()].fds
+            assert (await running.sleep(key())).state is State.ASLEEP
+            assert await ask(port(running)) == b"v1 hello"
+            await until(lambda: live(running) == 0)
+
+
+async def test_silent_clients_are_closed_once_when_the_end_is_cut_short(v1):
+    spec = listener(wake=WakeRule(after_first_bytes=True))
+    async with control(tenant([spec], [v1])) as running:
+        silent = [await asyncio.open_connection("127.0.0.1", port(running)) for _ in range(3)]
+        await until(lambda: len(running._registry.by_key[key()].held or ()) == 3)
+        await running.abort()
+        for reader, writer in silent:
+            assert await reader.read(1) == b""
+            writer.close()
+
+
+async def test_no_change_is_taken_while_the_daemon_goes_down(v1):
+    async with control(tenant([listener()], [v1])) as running:
+        await running.shutdown(keep_accepting_s=0, drain_s=0)
+        for change in (running.open(key()), running.put_listener(listener("new"))):
+            with pytest.raises(GoingDown):
+                await change

@@ -206,3 +206,18 @@ async def test_more_listeners_than_descriptors_are_refused_and_nothing_changes(v
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         assert states(running) == {"web": State.ASLEEP}
+
+
+async def test_a_number_does_not_pass_to_another_tenant_in_one_document(v1):
+    number = free_port()
+    corp = tenant([listener(port=number, tenant="corp")], [replace(v1, tenant="corp")], name="corp")
+    async with control(tenant([listener(port=number)], [v1])) as running:
+        with pytest.raises(PortReserved, match="acme"):
+            await reload(running, corp)
+        assert await ask(number) == b"v1 hello"
+
+
+async def test_a_sleeping_listener_that_becomes_always_open_opens(v1):
+    async with control(tenant([listener()], [v1])) as running:
+        await reload(running, tenant([listener(open="always")], [v1]))
+        await until(lambda: states(running) == {"web": State.OPEN})

@@ -31,7 +31,7 @@ class Scene:
 
     def close(self):
         self.sleepers.close()
-        sockets.close_all(self.listener.fds)
+        sockets.close_all((*self.listener.fds, *(self.listener.held or ())))
         for client in self.clients:
             client.close()
 
@@ -77,7 +77,6 @@ async def test_silent_clients_do_not_knock_and_are_kept_for_whoever_opens(scene)
     here.connect(b"hello")
     await until(lambda: here.knocks)
     assert len(here.listener.held) == 2
-    sockets.close_all(tuple(here.listener.held))
 
 
 async def test_a_silent_client_that_leaves_is_let_go(scene):

@@ -29,3 +29,18 @@ def test_names_not_resolved_are_not_sent():
 
 def test_no_upstream_is_no_message():
     assert _messages([]) == []
+
+
+def test_what_was_resolved_stays_resolved_when_something_else_changes():
+    one = Upstream(upstream("v1", 80, host="example.invalid"))
+    one.addresses, one.reasons = ["192.0.2.1"], [""]
+    one.replace(upstream("v1", 80, 81, host="example.invalid", connect_timeout_s=1.0))
+    assert one.addresses == ["192.0.2.1", "192.0.2.1"]
+    one.replace(upstream("v1", 80, host="other.invalid"))
+    assert one.addresses == [None]
+
+
+def test_an_address_of_an_interface_that_is_not_there_is_not_sent():
+    one = Upstream(upstream("v1", 80, host="fe80::1%nosuch0"))
+    one.block = 0
+    assert _messages([one])[0].upstreams[0].endpoints == ()

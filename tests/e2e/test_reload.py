@@ -128,6 +128,7 @@ async def test_broken_documents_are_refused_with_their_lines(run_daemon):
             before = await daemon.generation()
             for number, (what, text) in enumerate(BROKEN.items(), 1):
                 daemon.write(text)
+                daemon.process.send_signal(signal.SIGHUP)  # rather than wait for the next look
 
                 async def refused(count=number):
                     made = await daemon.items("generations")
