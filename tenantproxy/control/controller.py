@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 
 from tenantproxy import clock
 from tenantproxy.control import sockets
 from tenantproxy.control.books import Books
 from tenantproxy.control.desired import Candidate, Desired, problems_of, proxy_changes
 from tenantproxy.control.events import Events
-from tenantproxy.control.facade import Watch
 from tenantproxy.control.fleet import Fleet
 from tenantproxy.control.history import History
 from tenantproxy.control.keeper import Keeper
-from tenantproxy.control.listener import Listener
+from tenantproxy.control.looking import Looking
 from tenantproxy.control.lookout import Lookout
 from tenantproxy.control.notices import Notices
 from tenantproxy.control.ports import Ports
@@ -32,7 +30,7 @@ from tenantproxy.errors import (
 )
 from tenantproxy.model import edit
 from tenantproxy.model.checks import check_tenant
-from tenantproxy.model.delta import Change, Tenants, changes, delta
+from tenantproxy.model.delta import Change, Tenants, changes
 from tenantproxy.model.lifecycle import State
 from tenantproxy.model.spec import (
     Connections,
@@ -47,20 +45,15 @@ from tenantproxy.model.spec import (
     UpstreamSpec,
 )
 from tenantproxy.model.views import (
-    Event,
-    GenerationView,
     ListenerView,
     Source,
-    Status,
-    TenantView,
-    UpstreamView,
 )
 from tenantproxy.tasks import Background
 
 _GONE_S = 1.0
 
 
-class Controller:
+class Controller(Looking):
     """Build on a running loop, `start`, and end with `shutdown`.
 
     The order of calls in `start` and `shutdown` is the order of the daemon's
@@ -161,75 +154,7 @@ class Controller:
         self._fleet.close()
         self._books.close()
 
-    # Looking --------------------------------------------------------------------
-
-    def status(self) -> Status:
-        return self._lookout.status(
-            ready=self._started and not self._stopping and bool(self._fleet.ready()),
-            workers=self._fleet.views(),
-            started_s=self._started_s,
-            restarts=self._restarts,
-            policy_actions=self._keeper.actions,
-            document=self._path,
-        )
-
-    def document(self) -> Document:
-        return Document(self.proxy, self._now)
-
-    def tenants(self) -> list[TenantView]:
-        return [self._lookout.tenant(t) for _, t in sorted(self._now.items())]
-
-    def tenant(self, name: str) -> TenantView:
-        return self._lookout.tenant(edit.tenant(self._now, name))
-
-    def listeners(self, tenant: str | None = None) -> list[ListenerView]:
-        if tenant is not None:
-            names = sorted(edit.tenant(self._now, tenant).listeners)
-            keys = [ListenerKey(tenant, name) for name in names]
-        else:
-            keys = sorted(self._registry.by_key)
-        return [
-            self._lookout.listener(self._registry.by_key[k])
-            for k in keys
-            if k in self._registry.by_key
-        ]
-
-    def listener(self, key: ListenerKey) -> ListenerView:
-        return self._lookout.listener(self._port(key))
-
-    def listener_snapshots(self) -> Iterable[ListenerView]:
-        return self._lookout.listeners()
-
-    def upstreams(self, tenant: str | None = None) -> list[UpstreamView]:
-        if tenant is not None:
-            edit.tenant(self._now, tenant)
-        return sorted(self._lookout.upstreams(tenant), key=lambda view: view.spec.key)
-
-    def upstream(self, key: UpstreamKey) -> UpstreamView:
-        edit.upstream(self._now, key)
-        used_by = edit.users(self._now[key.tenant]).get(key.upstream, ())
-        return self._lookout.upstream(self._upstreams.by_key[key], used_by)
-
-    def upstream_snapshots(self) -> Iterable[UpstreamView]:
-        return self._lookout.upstreams()
-
-    def policies(self) -> Sequence[PolicySpec]:
-        return self._keeper.policies
-
-    def events(self, *, after: int = 0, limit: int = 1000) -> list[Event]:
-        return self._events.after(after, limit)
-
-    def watch(self, *, after: int | None = None) -> AbstractContextManager[Watch]:
-        return self._events.follow(after)
-
-    def generations(self) -> list[GenerationView]:
-        return self._history.newest_first()
-
     # Changing ----------------------------------------------------------------------
-
-    def diff(self, document: Document) -> list[Change]:
-        lines = changes(delta(self._now, document.tenants))
-        return [*proxy_changes(self.proxy, document.proxy), *lines]
 
     async def put_document(self, document: Document, *, dry_run: bool = False) -> list[Change]:
         if proxy := proxy_changes(self.proxy, document.proxy):
@@ -398,15 +323,6 @@ class Controller:
         spec = self._now.get(tenant)
         return {} if spec is None else spec.labels
 
-    @property
-    def _now(self) -> Tenants:
-        """The desired state in force."""
-        return self._desired.tenants
-
     def _still_up(self) -> None:
         if self._stopping:
             raise GoingDown("the daemon is going down")
-
-    def _port(self, key: ListenerKey) -> Listener:
-        edit.listener(self._now, key)
-        return self._registry.by_key[key]

@@ -91,6 +91,17 @@ class Listener:
         self.since_wall_s = clock.wall_s()
         self.epoch += 1
 
+    def tell_waiters(self, error: Exception | None) -> None:
+        """Let those who wait for it to open go on, or fail."""
+        waiters, self.waiters = self.waiters, None
+        for waiter in waiters or ():
+            if waiter.done():
+                continue
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)
+
     def observed(self) -> Observed:
         """Return what the planner sees."""
         return Observed(self.spec, self.port, self.state, self.retry_at_s)

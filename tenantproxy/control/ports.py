@@ -160,7 +160,7 @@ class Ports:
                 return False
             listener.move(State.DRAINING, reason)
             epoch = listener.epoch
-            self._wake_waiters(listener, Conflict(f"listener {listener.key} was put to sleep"))
+            listener.tell_waiters(Conflict(f"listener {listener.key} was put to sleep"))
             await self._orders.stop([listener], sweep=False)
             if listener.epoch != epoch:
                 return False
@@ -214,7 +214,7 @@ class Ports:
                 await self._closing.shut(listener)
             finally:
                 listener.closing = False
-            self._wake_waiters(listener, Conflict(f"listener {listener.key} was closed"))
+            listener.tell_waiters(Conflict(f"listener {listener.key} was closed"))
             if listener.block is not None:
                 # Even with no connection left: a worker may have an adopted one still to read.
                 self._orders.end_connections([listener], how, listener.spec.drain_s, forget=forget)
@@ -262,7 +262,7 @@ class Ports:
                 listener.move(State.OPEN, why)
                 self._note("opened", listener, why)
                 self._hand_over_held(listener)
-                self._wake_waiters(listener, None)
+                listener.tell_waiters(None)
                 self.on_open(listener)
 
     def stopped(self, worker: int, ids: Iterable[int]) -> None:
@@ -369,7 +369,7 @@ class Ports:
             listener.reason = reason
         sockets.close_all((*sockets.accept_all(listener.fds, MOST_REFUSED), *(listener.held or ())))
         listener.held = None
-        self._wake_waiters(listener, WakeTimeout(reason))
+        listener.tell_waiters(WakeTimeout(reason))
         self._loop.call_later(limit_s, self._opening_too_long, listener, epoch)
 
     def _hand_over_held(self, listener: Listener) -> None:
@@ -377,17 +377,6 @@ class Ports:
         if held:
             self._orders.adopt(listener, held)
             sockets.close_all(tuple(held))
-
-    @staticmethod
-    def _wake_waiters(listener: Listener, error: Exception | None) -> None:
-        waiters, listener.waiters = listener.waiters, None
-        for waiter in waiters or ():
-            if waiter.done():
-                continue
-            if error is None:
-                waiter.set_result(None)
-            else:
-                waiter.set_exception(error)
 
     def _lock(self, listener: Listener) -> asyncio.Lock:
         return self._locks.setdefault(listener.id, asyncio.Lock())
