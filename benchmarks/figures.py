@@ -43,7 +43,7 @@ def keep(name: str, figures: list[Figure], *, quick: bool) -> None:
     body = {
         "benchmark": name,
         "quick": quick,
-        "kernel": platform.release(),
+        "kernel": ".".join(platform.release().split(".")[:2]),
         "python": platform.python_version(),
         "figures": [asdict(figure) for figure in figures],
     }
