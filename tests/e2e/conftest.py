@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -13,6 +14,13 @@ import pytest
 from tests.e2e.daemon import Daemon
 
 RunDaemon = Callable[..., AbstractAsyncContextManager[Daemon]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def many_descriptors() -> None:
+    """A thousand clients need more than the 1,024 that a login shell gets."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 65_536)), hard))
 
 
 @pytest.fixture
