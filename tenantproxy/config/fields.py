@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -49,15 +50,16 @@ def shown(value: object) -> str:
     return "a list" if isinstance(value, list) else "a mapping"
 
 
-class Rule:
+class Rule(ABC):
     """Base of the metadata: a check and the schema of what passes it."""
 
+    @abstractmethod
     def check(self, value: Any) -> Any:
         """Return the value for the model; raise `fault(...)`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def schema(self) -> Schema:
-        raise NotImplementedError
+        """Return the JSON schema of what passes."""
 
     def __get_pydantic_core_schema__(
         self, source: object, handler: GetCoreSchemaHandler

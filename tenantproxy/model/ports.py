@@ -64,45 +64,40 @@ def assign(
         taken.pop(changing, None)
     ports: dict[ListenerKey, int] = {}
     problems: list[PortError] = []
-    automatic: list[ListenerSpec] = []
-    for spec in wanting:
-        if spec.port is None:
-            automatic.append(spec)
-            continue
-        holder, kept_for = taken.get(spec.port), reserved.get(spec.port)
-        if holder is not None and holder != spec.key:
-            problems.append(
-                PortClash(
-                    f"listener {spec.key} wants port {spec.port}, which {holder} has",
-                    hint="give one of them another port, or leave `port` out",
-                )
-            )
-        elif not _free_for(spec.key, kept_for, now_s):
-            assert kept_for is not None  # noqa: S101 - _free_for says so
-            problems.append(
-                PortReserved(
-                    f"listener {spec.key} wants port {spec.port}, which stays reserved for "
-                    f"tenant {kept_for.key.tenant} for another {kept_for.until_s - now_s:.0f} s",
-                    hint="choose another number, or wait until the reservation ends",
-                )
-            )
+    # Explicit numbers first: automatic ones walk around them.
+    for spec in sorted(wanting, key=lambda spec: (spec.port is None, spec.key)):
+        if spec.port is not None:
+            got: int | PortError = _explicit(spec.key, spec.port, taken, reserved, now_s)
         else:
-            ports[spec.key] = spec.port
-            taken[spec.port] = spec.key
-    for spec in sorted(automatic, key=lambda spec: spec.key):
-        number = _automatic(spec.key, port_range, taken, kept, reserved, avoid, now_s)
-        if number is None:
-            low, high = port_range
-            problems.append(
-                PortRangeFull(
-                    f"no number of {low}-{high} is free for listener {spec.key}",
-                    hint="widen proxy.port_range (read at start) or remove listeners",
-                )
-            )
+            got = _automatic(spec.key, port_range, taken, kept, reserved, avoid, now_s)
+        if isinstance(got, PortError):
+            problems.append(got)
         else:
-            ports[spec.key] = number
-            taken[number] = spec.key
+            ports[spec.key] = got
+            taken[got] = spec.key
     return ports, problems
+
+
+def _explicit(
+    key: ListenerKey,
+    port: int,
+    taken: Mapping[int, ListenerKey],
+    reserved: Mapping[int, Reservation],
+    now_s: float,
+) -> int | PortError:
+    holder, kept = taken.get(port), reserved.get(port)
+    if holder is not None and holder != key:
+        return PortClash(
+            f"listener {key} wants port {port}, which {holder} has",
+            hint="give one of them another port, or leave `port` out",
+        )
+    if kept is not None and kept.until_s > now_s and kept.key.tenant != key.tenant:
+        return PortReserved(
+            f"listener {key} wants port {port}, which stays reserved for "
+            f"tenant {kept.key.tenant} for another {kept.until_s - now_s:.0f} s",
+            hint="choose another number, or wait until the reservation ends",
+        )
+    return port
 
 
 def _automatic(
@@ -113,7 +108,7 @@ def _automatic(
     reserved: Mapping[int, Reservation],
     avoid: Container[int],
     now_s: float,
-) -> int | None:
+) -> int | PortError:
     old = kept.get(key)
     if old is not None and port_range[0] <= old <= port_range[1] and old not in taken:
         return old
@@ -123,10 +118,8 @@ def _automatic(
         reservation = reserved.get(number)
         if reservation is None or reservation.until_s <= now_s or reservation.key == key:
             return number
-    return None
-
-
-def _free_for(key: ListenerKey, reservation: Reservation | None, now_s: float) -> bool:
-    return (
-        reservation is None or reservation.until_s <= now_s or reservation.key.tenant == key.tenant
+    low, high = port_range
+    return PortRangeFull(
+        f"no number of {low}-{high} is free for listener {key}",
+        hint="widen proxy.port_range (read at start) or remove listeners",
     )

@@ -23,12 +23,6 @@ from tests.control.support import (
 )
 
 
-@pytest.fixture
-async def v1():
-    async with naming_server(b"v1") as number:
-        yield upstream("v1", number)
-
-
 async def test_a_listener_made_by_api_is_served_and_says_so(v1):
     async with control(tenant([], [v1])) as running:
         lines = await running.put_listener(listener())

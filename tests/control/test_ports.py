@@ -19,11 +19,9 @@ from tests.control.support import (
     events,
     key,
     listener,
-    naming_server,
     reload,
     tenant,
     until,
-    upstream,
 )
 
 
@@ -37,12 +35,6 @@ def port(running, name="web"):
 
 def live(running, name="web"):
     return running.listener(key(name)).totals.connections
-
-
-@pytest.fixture
-async def v1():
-    async with naming_server(b"v1") as number:
-        yield upstream("v1", number)
 
 
 async def test_a_port_sleeps_until_its_first_connection_which_is_served(v1):

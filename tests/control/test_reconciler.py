@@ -28,12 +28,6 @@ from tests.control.support import (
 
 
 @pytest.fixture
-async def v1():
-    async with naming_server(b"v1") as number:
-        yield upstream("v1", number)
-
-
-@pytest.fixture
 def foreign():
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
