@@ -18,7 +18,6 @@
         * WakeTimeout            the listener did not open in time
     * GoingDown              the daemon takes no changes any more
     * Unauthorized           no token, or a wrong one
-    * WorkerLost             a worker process ended before it answered
     * AddressRefused         the API may not be bound where it was asked to
     * ServerUnreachable      the command line cannot reach the daemon
 
@@ -176,12 +175,6 @@ class Unauthorized(TenantProxyError):
     """No token was sent, or a wrong one."""
 
     code, http_status, blame = "unauthorized", 401, "user"
-
-
-class WorkerLost(TenantProxyError):
-    """A worker process ended before it answered."""
-
-    code, http_status, retryable = "worker_lost", 503, True
 
 
 class AddressRefused(TenantProxyError):

@@ -59,7 +59,7 @@ class Closing:
         """Serve what is queued, then close the sockets and reserve the number."""
         fds = listener.fds
         self._sleepers.unwatch(listener)
-        if listener.taken_over or not fds:
+        if not fds:  # a successor has them, or they were closed before
             await self._orders.stop([listener], sweep=False)
         else:
             sockets.hold_back_newcomers(fds)

@@ -40,7 +40,6 @@ class Listener:
         "since_wall_s",
         "spec",
         "state",
-        "taken_over",
         "waiters",
     )
 
@@ -73,8 +72,6 @@ class Listener:
         """Workers that have yet to say that its connections have ended."""
         self.closing = False
         """Past the point of no return: its sockets are about to be closed."""
-        self.taken_over = False
-        """Its sockets went to a successor on the same port."""
 
     @property
     def key(self) -> ListenerKey:

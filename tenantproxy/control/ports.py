@@ -285,7 +285,7 @@ class Ports:
             return
         self._sleepers.unwatch(holder)
         sockets.let_newcomers_in(fds)
-        holder.fds, holder.taken_over = (), True
+        holder.fds = ()
 
     def _bind_again(self, listener: Listener) -> None:
         try:

@@ -7,6 +7,7 @@ from bisect import bisect_left
 
 from tenantproxy.dataplane import counters
 from tenantproxy.dataplane.balancer import (
+    Balancer,
     Endpoint,
     LeastConnections,
     RoundRobin,
@@ -37,7 +38,7 @@ class Upstream:
         self.cells = cells
         """Its counter block, words of `counters.Upstream`."""
         self._by_address: dict[tuple[str, int], Endpoint] = {}
-        self.balancer: RoundRobin | LeastConnections = RoundRobin((), random_turn())
+        self.balancer: Balancer = RoundRobin((), random_turn())
         self.apply(order)
 
     def apply(self, order: UpstreamOrder) -> None:

@@ -10,7 +10,14 @@ import ipaddress
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from tenantproxy.errors import Problem
+from tenantproxy.errors import (
+    AddressRefused,
+    PortClash,
+    PortOutsideRange,
+    PortPrivileged,
+    PortRangeFull,
+    Problem,
+)
 from tenantproxy.model.spec import Document, ListenerSpec, ProxySpec, TenantSpec
 
 AT_KEY = frozenset({"unknown_upstream"})
@@ -75,14 +82,14 @@ def _own_ports(proxy: ProxySpec, first_unprivileged_port: int) -> Iterator[Probl
             f"port {metrics.port} is the port of proxy.admin too",
             "proxy.metrics.port",
             hint="give one of the two another number",
-            code="port_clash",
+            code=PortClash.code,
         )
     if admin.token_file is None and not is_loopback(admin.address):
         yield Problem(
             f"the admin API may not listen on {admin.address} without a token",
             "proxy.admin.address",
             hint="set proxy.admin.token_file, or listen on 127.0.0.1",
-            code="address_refused",
+            code=AddressRefused.code,
         )
 
 
@@ -112,7 +119,7 @@ def _port(
             f"port {port} is outside proxy.port_range {first}-{last}",
             path,
             hint="take a number of the range, or leave `port` out to be given one",
-            code="port_outside_range",
+            code=PortOutsideRange.code,
         )
     if port < first_unprivileged_port:
         yield _privileged(port, first_unprivileged_port, path)
@@ -122,7 +129,7 @@ def _port(
                 f"port {port} is the port of proxy.{part}",
                 path,
                 hint="give one of the two another number",
-                code="port_clash",
+                code=PortClash.code,
             )
 
 
@@ -131,7 +138,7 @@ def _privileged(port: int, first_unprivileged_port: int, path: str) -> Problem:
         f"port {port} is privileged and this process may not bind it",
         path,
         hint=f"use {first_unprivileged_port} or above, or grant CAP_NET_BIND_SERVICE",
-        code="port_privileged",
+        code=PortPrivileged.code,
     )
 
 
@@ -144,7 +151,7 @@ def _clash(
             f"listeners {owner.key} and {listener.key} both want port {port}",
             path,
             hint="give one of the two another number, or leave its `port` out",
-            code="port_clash",
+            code=PortClash.code,
         )
 
 
@@ -164,7 +171,7 @@ def _capacity(
             f"{automatic} listeners need a port of {first}-{last}, and {free} are free",
             "proxy.port_range",
             hint="make the range wider, or remove listeners",
-            code="port_range_full",
+            code=PortRangeFull.code,
         )
 
 
