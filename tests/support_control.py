@@ -42,6 +42,7 @@ from tenantproxy.model.views import (
     GenerationView,
     Histogram,
     ListenerView,
+    RelayView,
     Source,
     Status,
     TenantView,
@@ -50,6 +51,7 @@ from tenantproxy.model.views import (
     WorkerView,
 )
 
+PUMP = RelayView("pump", "asked for the pump")
 EMPTY = Histogram((0,) * (len(BUCKETS_S) + 1), 0.0)
 
 ACME = """
@@ -101,7 +103,7 @@ class MemoryControl:
         self.traffic = Traffic()
         self.ready = True
         self.workers: tuple[WorkerView, ...] = (
-            WorkerView(0, 4711, "ready", 0, 0.001, 3, clock.wall_s()),
+            WorkerView(0, 4711, "ready", 0, 0.001, 3, clock.wall_s(), relay=PUMP),
         )
         self.policy_actions: dict[tuple[str, str], int] = {}
         self.log = Events()

@@ -141,6 +141,7 @@ _WORKER = closed(
     restarts=WHOLE,
     loop_lag_s=NUMBER,
     connections=WHOLE,
+    relay={"anyOf": [closed(mode=enum("pump", "kernel"), reason=TEXT), {"type": "null"}]},
     ready_since=TIME,
     reason=TEXT,
 )

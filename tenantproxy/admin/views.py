@@ -7,6 +7,7 @@ UTC, or null; durations are written as in the document.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -169,6 +170,7 @@ def show_status(status: Status) -> Json:
                 "restarts": worker.restarts,
                 "loop_lag_s": worker.loop_lag_s,
                 "connections": worker.connections,
+                "relay": worker.relay and asdict(worker.relay),
                 "ready_since": show_time(worker.ready_since_s),
                 "reason": worker.reason,
             }

@@ -48,7 +48,7 @@ def apply(settings: Settings, file: Path, *, dry_run: bool) -> None:
 
     The daemon keeps it in memory, above the file that it runs from: it ends
     with the daemon, or when that file changes the same object. The `proxy`
-    part is read at start and must be as it runs.
+    part must be as it runs.
     """
     path = "/api/v1/document"
     answer = _send(settings, file, "PUT", path, {"dry_run": "true"} if dry_run else {})

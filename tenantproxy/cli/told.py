@@ -181,6 +181,7 @@ def _daemon(item: Item, now_s: float) -> list[Section]:
             f"pid {human.text(worker['pid'])}",
             f"{worker['connections']} connections",
             f"{worker['restarts']} restarts",
+            _relay(worker["relay"]),
             worker["reason"],
         )
         for worker in item["workers"]
@@ -193,6 +194,10 @@ def _daemon(item: Item, now_s: float) -> list[Section]:
         rows = [(key,) for key in item["restart_needed"]]
         sections.append(Section("Changed in the document, and read at the next start", rows))
     return sections
+
+
+def _relay(relay: Item | None) -> str:
+    return f"{relay['mode']} ({relay['reason']})" if relay else "-"
 
 
 def _title(key: str) -> str:

@@ -1,4 +1,4 @@
-"""The shape of the `proxy` part of the document: what is read once, at start."""
+"""The shape of the `proxy` part of the document: how the daemon runs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class ShutdownDoc(Strict):
 
 
 class ProxyDoc(Strict):
-    """What is read once, at start."""
+    """Read once, at start, but for `policies` and `relay`."""
 
     later: ClassVar[Later] = {"database": ("keeping state in a database", ())}
     workers: Annotated[int | None, WorkersRule()] = None
@@ -62,8 +62,8 @@ class ProxyDoc(Strict):
     """Ports that tenants may be given, first and last."""
     accept: Annotated[str, ChoiceRule(("shared", "reuseport"))] = _PROXY.accept
     """One socket for all workers, or one for each."""
-    relay: Annotated[str, ChoiceRule(("pump",), ("kernel", "auto"))] = "pump"
-    """What moves the bytes."""
+    relay: Annotated[str, ChoiceRule(("pump", "kernel", "auto"))] = _PROXY.relay
+    """What moves the bytes; `auto`: the kernel where it can, else the pump."""
     admin: AdminDoc = AdminDoc()
     """The admin API."""
     metrics: MetricsDoc = MetricsDoc()
@@ -82,6 +82,7 @@ class ProxyDoc(Strict):
             listen_address=self.listen_address,
             port_range=self.port_range,
             accept=cast(Any, self.accept),
+            relay=cast(Any, self.relay),
             admin=AdminSpec(admin.address, admin.port, admin.token_file),
             metrics=MetricsSpec(metrics.address, metrics.port),
             policies=tuple(self.policies),

@@ -37,7 +37,7 @@ def render_document(document: Document) -> dict[str, Any]:
 
 
 def render_proxy(proxy: ProxySpec) -> dict[str, Any]:
-    """Return what is read once, at start."""
+    """Return how the daemon runs."""
     first, last = proxy.port_range
     admin, metrics, shutdown = proxy.admin, proxy.metrics, proxy.shutdown
     return {
@@ -45,7 +45,7 @@ def render_proxy(proxy: ProxySpec) -> dict[str, Any]:
         "listen_address": proxy.listen_address,
         "port_range": f"{first}-{last}",
         "accept": proxy.accept,
-        "relay": "pump",
+        "relay": proxy.relay,
         "admin": {
             "address": admin.address,
             "port": admin.port,

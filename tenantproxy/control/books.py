@@ -197,6 +197,10 @@ class Books:
         """Return the worker's connections in every state."""
         return self.files[worker].header()[Header.CONNECTIONS]
 
+    def kernel_connections(self, worker: int) -> int:
+        """Return how many of the worker's connections the kernel moves bytes for."""
+        return self.files[worker].header()[Header.RELAY_KERNEL]
+
     def close(self) -> None:
         """Unmap everything."""
         for file in self.files:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from tenantproxy import clock
 from tenantproxy.control import sockets
 from tenantproxy.control.books import Books
-from tenantproxy.control.desired import Candidate, Desired, problems_of, proxy_changes
+from tenantproxy.control.desired import FOLLOWED, Candidate, Desired, problems_of, proxy_changes
 from tenantproxy.control.events import Events
 from tenantproxy.control.fleet import Fleet
 from tenantproxy.control.history import History
@@ -19,9 +20,10 @@ from tenantproxy.control.notices import Notices
 from tenantproxy.control.ports import Ports
 from tenantproxy.control.reconciler import Reconciler
 from tenantproxy.control.registry import Registry
+from tenantproxy.control.relays import Relays
 from tenantproxy.control.upstreams import Upstreams
 from tenantproxy.control.watchdog import Watchdog
-from tenantproxy.dataplane.messages import Drained, Message, Notice, Opened, Stopped
+from tenantproxy.dataplane.messages import Drained, Message, Notice, Opened, Relay, Stopped
 from tenantproxy.errors import (
     Conflict,
     GoingDown,
@@ -73,6 +75,7 @@ class Controller(Looking):
             on_lost=self._worker_lost,
             on_report=self._report,
         )
+        self._relays = Relays(proxy.relay, self._fleet, self._events)
         self._books = Books([worker.counters for worker in self._fleet.workers])
         self._upstreams = Upstreams(self._fleet, self._books, self._events, self._background)
         each = workers if proxy.accept == "reuseport" else 1
@@ -160,8 +163,8 @@ class Controller(Looking):
         if proxy := proxy_changes(self.proxy, document.proxy):
             names = ", ".join(change.name for change in proxy)
             raise Conflict(
-                f"what is read at start cannot change while the daemon runs: {names}",
-                hint="restart the daemon with the new document",
+                f"the `proxy` part cannot be changed by the API: {names}",
+                hint="change the daemon's own document; what is read at start waits for a restart",
             )
         return await self._change(dict(document.tenants), dry_run=dry_run)
 
@@ -240,7 +243,11 @@ class Controller(Looking):
                 self._history.refused(problems_of(error), source)
                 raise
             self._keeper.use(policies)
-            restart = [change.name for change in proxy_changes(self.proxy, document.proxy)]
+            proxy = proxy_changes(self.proxy, document.proxy)
+            lines += [change for change in proxy if change.name in FOLLOWED]
+            restart = [change.name for change in proxy if change.name not in FOLLOWED]
+            self.proxy = replace(self.proxy, relay=document.proxy.relay)
+            self._relays.ask(self.proxy.relay)
             self._history.reloaded(lines, candidate.dropped, restart)
             return lines
 
@@ -289,6 +296,7 @@ class Controller(Looking):
             self._reconciler.again([key], self._now, self._history.generation)
 
     def _worker_ready(self, index: int) -> None:
+        self._relays.worker_ready(index)
         self._ports.worker_ready(index)
         self._some_ready.set()
         if self._restarts:
@@ -308,6 +316,8 @@ class Controller(Looking):
                 self._ports.stopped(worker, ids)
             case Drained(ids):
                 self._ports.drained(worker, ids)
+            case Relay():
+                self._relays.answered(worker, message)
             case Notice():
                 self._notices.add(worker, message, clock.monotonic_s())
             case _:

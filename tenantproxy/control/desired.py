@@ -13,6 +13,9 @@ from tenantproxy.model.spec import ListenerKey, ListenerSpec, ProxySpec, TenantS
 
 Check = Callable[[TenantSpec], list[Problem]]
 
+FOLLOWED = frozenset({"proxy.relay"})
+"""Changes of the `proxy` part that need no restart: an order to the workers does it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -114,7 +117,7 @@ class Desired:
 
 
 def proxy_changes(old: ProxySpec, new: ProxySpec) -> list[Change]:
-    """Return what differs in the part that is read at start, in the document's words.
+    """Return what differs in the `proxy` part, in the document's words.
 
     Policies are named there, too, and are read again with every version.
     """

@@ -19,7 +19,7 @@ from tenantproxy import clock
 from tenantproxy.dataplane.channel import Channel, channel_pair
 from tenantproxy.dataplane.counters import CounterFile
 from tenantproxy.dataplane.messages import VERSION, Message, Quit, Ready
-from tenantproxy.model.views import WorkerView
+from tenantproxy.model.views import RelayView, WorkerView
 from tenantproxy.tasks import Background
 
 YOUNG_S = 1.0
@@ -51,6 +51,8 @@ class Worker:
         self.ready_since_s: float | None = None
         """CLOCK_MONOTONIC; None while not ready."""
         self.ready_since_wall_s: float | None = None
+        self.relay: RelayView | None = None
+        """What the present process said of it."""
 
 
 class Fleet:
@@ -135,6 +137,7 @@ class Fleet:
                 connections=0,
                 ready_since_s=w.ready_since_wall_s,
                 reason=w.reason,
+                relay=w.relay,
             )
             for w in self.workers
         )
@@ -215,7 +218,7 @@ class Fleet:
     def _lost(self, worker: Worker, why: str) -> None:
         worker.state = "stopping" if self._ending else "starting"
         worker.reason = worker.fault or why
-        worker.ready_since_s = worker.ready_since_wall_s = None
+        worker.ready_since_s = worker.ready_since_wall_s = worker.relay = None
         if worker.channel is not None:
             worker.channel.close()
             worker.channel = None

@@ -71,6 +71,7 @@ class Lookout:
                     view,
                     loop_lag_s=books.loop_lag_s(view.index),
                     connections=books.connections(view.index),
+                    kernel_connections=books.kernel_connections(view.index),
                 )
                 for view in workers
             ),

@@ -66,6 +66,8 @@ class Header(IntEnum):
     """Times that accepting paused at the fd reserve."""
     HEARTBEAT_MS = 4
     """CLOCK_MONOTONIC of the last loop-lag measurement."""
+    RELAY_KERNEL = 5
+    """Flows of `CONNECTIONS` whose bytes the kernel moves."""
 
 
 class Listener(IntEnum):
@@ -107,7 +109,7 @@ class Upstream(IntEnum):
 HISTOGRAM_WORDS = _N + 1
 """Buckets, then the sum in microseconds."""
 
-_HEADER = struct.Struct("5Q")
+_HEADER = struct.Struct("6Q")
 _LISTENER = struct.Struct(f"{2 + len(CLOSED_REASONS) + len(REJECTED_REASONS)}Q")
 _ROUTE = struct.Struct("6Q")
 _UPSTREAM = struct.Struct(f"{UPSTREAM_WORDS}Q")
@@ -225,7 +227,7 @@ class CounterFile:
         for block in routes:
             at = self.route_at(block)
             words[at + Route.CLOSED] = words[at + Route.OPENED]
-        words[Header.CONNECTIONS] = 0
+        words[Header.CONNECTIONS] = words[Header.RELAY_KERNEL] = 0
 
     def _clear(self, at: int, length: int) -> None:
         for index in range(at, at + length):

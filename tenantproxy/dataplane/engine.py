@@ -89,6 +89,9 @@ class Engine:
                 self._end(order)
             case m.Adopt():
                 self._adopt(order.listener, fds)
+            case m.SetRelay():
+                why = "asked for the pump" if order.mode == "pump" else "not built in"
+                self._send(m.Relay("pump", why))
             case _:
                 for fd in fds:
                     os.close(fd)

@@ -15,7 +15,7 @@ from typing import Literal
 
 import msgspec
 
-VERSION = 1
+VERSION = 2
 MAX_FDS = 200
 """File descriptors in one message; the kernel's limit is 253 (SCM_MAX_FD)."""
 MAX_BYTES = 100_000
@@ -131,6 +131,16 @@ class Adopt(msgspec.Struct, frozen=True, tag="adopt"):
     count: int
 
 
+class SetRelay(msgspec.Struct, frozen=True, tag="set_relay"):
+    """Move the bytes of new connections this way. Answered by `Relay`.
+
+    `kernel` and `auto` are the same to a worker: the kernel where it can,
+    else the pump. A connection never fails over it.
+    """
+
+    mode: Literal["pump", "kernel", "auto"]
+
+
 class Quit(msgspec.Struct, frozen=True, tag="quit"):
     """Cut what is left and exit 0."""
 
@@ -160,6 +170,14 @@ class Drained(msgspec.Struct, frozen=True, tag="drained"):
     ids: tuple[int, ...]
 
 
+class Relay(msgspec.Struct, frozen=True, tag="relay"):
+    """How this worker moves the bytes of new connections."""
+
+    mode: Literal["pump", "kernel"]
+    reason: str
+    """For people: `asked for the pump`, `no CAP_BPF: Operation not permitted`, ..."""
+
+
 class Notice(msgspec.Struct, frozen=True, tag="notice"):
     """Something people should know; at most one a second of each kind and subject."""
 
@@ -179,9 +197,10 @@ Order = (
     | StopListeners
     | EndConnections
     | Adopt
+    | SetRelay
     | Quit
 )
-Report = Ready | Opened | Stopped | Drained | Notice
+Report = Ready | Opened | Stopped | Drained | Relay | Notice
 Message = Order | Report
 
 _encode = msgspec.msgpack.Encoder().encode

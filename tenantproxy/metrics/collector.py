@@ -92,8 +92,11 @@ def _daemon(status: Status) -> Iterator[Sample]:
     yield names.WORKER_RESTARTS.name, (), status.worker_restarts
     for worker in status.workers:
         yield names.WORKER_LOOP_LAG.name, (str(worker.index),), worker.loop_lag_s
-    pumped = sum(worker.connections for worker in status.workers)
-    yield names.RELAY_CONNECTIONS.name, ("pump",), pumped
+    kernel = sum(worker.kernel_connections for worker in status.workers)
+    yield names.RELAY_CONNECTIONS.name, ("kernel",), kernel
+    # The two gauges are not written at one instant, and a count is never negative.
+    pumped = (max(w.connections - w.kernel_connections, 0) for w in status.workers)
+    yield names.RELAY_CONNECTIONS.name, ("pump",), sum(pumped)
     yield names.BUILD_INFO.name, (status.version,), 1
 
 

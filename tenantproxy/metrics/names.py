@@ -158,7 +158,7 @@ WORKER_LOOP_LAG = _gauge(
     ("worker",),
 )
 RELAY_CONNECTIONS = _gauge(
-    "relay_connections", "Connections by the way their bytes are moved.", ("mode",), "pump"
+    "relay_connections", "Connections by the way their bytes are moved.", ("mode",), "pump, kernel"
 )
 BUILD_INFO = _gauge("build_info", "Always 1; the label tells the version.", ("version",))
 

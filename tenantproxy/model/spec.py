@@ -18,6 +18,8 @@ Connections = Literal["drain", "keep", "kill"]
 OpenMode = Literal["on_demand", "always"]
 IdleAction = Literal["sleep", "close", "never"]
 AcceptMode = Literal["shared", "reuseport"]
+RelayMode = Literal["pump", "kernel", "auto"]
+"""What moves the bytes; `auto`: the kernel where it can. The pump serves wherever it cannot."""
 
 
 class ListenerKey(NamedTuple):
@@ -167,7 +169,7 @@ class ShutdownSpec:
 
 @dataclass(frozen=True, slots=True)
 class ProxySpec:
-    """What is read once, at start."""
+    """How the daemon runs: read once, at start, but for `policies` and `relay`."""
 
     workers: int | None = None
     """None: as many as CPUs are granted by affinity and cgroup."""
@@ -175,6 +177,7 @@ class ProxySpec:
     port_range: tuple[int, int] = (20_000, 29_999)
     """First and last number, both included."""
     accept: AcceptMode = "shared"
+    relay: RelayMode = "pump"
     admin: AdminSpec = AdminSpec()
     metrics: MetricsSpec = MetricsSpec()
     policies: tuple[str, ...] = ("policies/",)

@@ -106,6 +106,14 @@ class TenantView:
 
 
 @dataclass(frozen=True, slots=True)
+class RelayView:
+    """How a worker moves the bytes of new connections, and why so."""
+
+    mode: Literal["pump", "kernel"]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerView:
     """One worker slot."""
 
@@ -118,6 +126,10 @@ class WorkerView:
     ready_since_s: float | None
     """Wall clock."""
     reason: str = ""
+    relay: RelayView | None = None
+    """None until the worker has said."""
+    kernel_connections: int = 0
+    """Those of `connections` whose bytes the kernel moves."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -140,6 +141,13 @@ async def test_status_tells_of_workers_ports_and_the_document(both):
     assert found["workers"][0]["state"] == "ready"
     assert found["ports"] == {"used": 2, "capacity": 9000}
     assert found["document"] == "/etc/tenantproxy.yaml"
+
+
+async def test_status_tells_how_each_worker_moves_bytes(api, control):
+    control.workers = (*control.workers, replace(control.workers[0], index=1, relay=None))
+    found = await api.get("/status", "Status")
+    pump = {"mode": "pump", "reason": "asked for the pump"}
+    assert [worker["relay"] for worker in found["workers"]] == [pump, None]
 
 
 async def test_status_tells_why_the_newest_document_was_refused(both, either):

@@ -62,6 +62,7 @@ def test_the_daemon_itself(online, daemon):
     assert "Ready:  yes" in text
     assert "Ports:  3 of 10 used" in text
     assert "0  ready  pid " in text
+    assert "pump (asked for the pump)" in text
     daemon.write("tenantproxy.yaml", {"version": 1, "tenant": {}})
     try:
         for _ in range(100):

@@ -35,7 +35,7 @@ proxy:
   workers: 2
   listen_address: "::"
   port_range: 20000-20010
-  relay: pump
+  relay: kernel
   accept: reuseport
   admin: {address: 0.0.0.0, port: 9900, token_file: /run/token}
   metrics: {address: 127.0.0.1, port: 9901}
@@ -89,6 +89,7 @@ def test_a_document_with_every_key_becomes_values():
         listen_address="::",
         port_range=(20000, 20010),
         accept="reuseport",
+        relay="kernel",
         admin=AdminSpec("0.0.0.0", 9900, "/run/token"),
         metrics=MetricsSpec("127.0.0.1", 9901),
         policies=("policies/", "more.yaml"),
@@ -201,7 +202,7 @@ BROKEN = [
     (proxy("listen_address: localhost"), 3, 19, '"localhost" is not an IP address (write 127.0.0.1)'),
     (proxy("listen_address: '*'"), 3, 19, "write 0.0.0.0 for every IPv4 address"),
     (proxy("listen_address: '[::]'"), 3, 19, "without the brackets"),
-    (proxy("relay: kernel"), 3, 10, '"kernel" is not supported yet (this version knows pump)'),
+    (proxy("relay: kernal"), 3, 10, 'needs pump, kernel or auto, not the text "kernal" (did you mean kernel?)'),
     (proxy("accept: share"), 3, 11, "did you mean shared?"),
     (proxy("database: sqlite:///x"), 3, 3, "`database` is not supported yet"),
     (proxy("databse: null"), 3, 3, "did you mean database?"),

@@ -40,7 +40,7 @@ def test_what_is_rendered_fits(document):
         (("tenant",), {}),
         (("version",), 2),
         (("proxy", "database"), "sqlite:///x"),
-        (("proxy", "relay"), "kernel"),
+        (("proxy", "relay"), "sendfile"),
         (("proxy", "workers"), 0),
         (("proxy", "shutdown", "drain"), 30),
         (("tenants", "Acme"), {}),

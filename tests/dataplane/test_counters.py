@@ -47,7 +47,7 @@ def test_blocks_do_not_overlap(both):
     assert control.listener(3)[c.Listener.ACCEPTED] == 5
     assert control.route(63) == (0, 0, 0, 0, 0, 7)
     assert control.upstream(63)[c.Upstream.ERRORS] == 9
-    assert control.header() == (0, 0, 11, 0, 0)
+    assert control.header() == (0, 0, 11, 0, 0, 0)
 
 
 def test_clearing_touches_one_block(both):
@@ -76,6 +76,7 @@ def test_settling_closes_what_a_dead_worker_left_open_and_only_that(both):
     worker.words[worker.route_at(4) + c.Route.OPENED] = 9
     worker.words[worker.route_at(4) + c.Route.CLOSED] = 6
     worker.words[c.Header.CONNECTIONS] = 3
+    worker.words[c.Header.RELAY_KERNEL] = 2
     for _ in range(2):
         control.settle([2, 3], [4, 5], now_ms=123)
         got = control.listener(2)
@@ -85,3 +86,4 @@ def test_settling_closes_what_a_dead_worker_left_open_and_only_that(both):
         assert control.listener(3)[c.Listener.LAST_MS] == 0
         assert control.route(4)[: c.Route.BYTES_IN] == (9, 9)
         assert control.header()[c.Header.CONNECTIONS] == 0
+        assert control.header()[c.Header.RELAY_KERNEL] == 0

@@ -280,3 +280,8 @@ async def test_an_order_that_makes_no_sense_is_reported_and_the_rest_goes_on(rig
     rig.order(m.UpdateListeners((listener(1, {1: 0}),)))
     assert "a split needs" in rig.notices("internal")[0].detail
     await rig.pair(port, server)
+
+
+async def test_asked_for_the_pump_it_says_that_it_pumps(rig):
+    rig.order(m.SetRelay("pump"))
+    assert rig.said(m.Relay) == [m.Relay("pump", "asked for the pump")]

@@ -54,11 +54,13 @@ messages = st.one_of(
         m.EndConnections, ids, st.sampled_from(["keep", "drain", "kill"]), floats, st.booleans()
     ),
     st.builds(m.Adopt, numbers, numbers),
+    st.builds(m.SetRelay, st.sampled_from(["pump", "kernel", "auto"])),
     st.just(m.Quit()),
     st.builds(m.Ready, numbers, numbers),
     st.builds(m.Opened, ids),
     st.builds(m.Stopped, ids),
     st.builds(m.Drained, ids),
+    st.builds(m.Relay, st.sampled_from(["pump", "kernel"]), names),
     st.builds(m.Notice, st.sampled_from(["fd_limit", "internal"]), names, names, numbers),
 )
 
@@ -70,7 +72,7 @@ def test_a_message_survives_the_wire(message):
 
 def test_every_kind_has_a_tag_of_its_own():
     tags = [kind.__struct_config__.tag for kind in kinds]
-    assert len(set(tags)) == len(tags) == 13
+    assert len(set(tags)) == len(tags) == 15
 
 
 @pytest.mark.parametrize("junk", [b"", b"\xc1", b"\x80", b"\x81\xa4type\xa6sesame"])

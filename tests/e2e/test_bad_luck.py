@@ -163,7 +163,7 @@ async def test_our_own_port_taken_ends_the_start(folder, up, foreign, which):
         ("version: 1\ntenants:\n  acme: [1\n", ":4:", ""),
         ("version: 1\nproxy:\n  wokers: 2\n", ":3:3", "workers"),
         ("version: 1\ntenants:\n  acme: {}\n  acme: {}\n", ":4:3", "acme"),
-        ("version: 1\nproxy:\n  relay: kernel\n", ":3:", "kernel"),
+        ("version: 1\nproxy:\n  database: sqlite:///x\n", ":3:", "database"),
     ],
     ids=["not-yaml", "unknown-key", "duplicate-key", "not-supported-yet"],
 )

@@ -133,8 +133,15 @@ def test_workers_are_those_that_are_ready(control):
     control.workers = (*control.workers, backing_off)
     assert value(control, "workers") == 1
     assert value(control, "worker_loop_lag_seconds", worker="1") == 0
-    assert value(control, "relay_connections", mode="pump") == 3
     assert value(control, "worker_restarts_total") == 2
+
+
+def test_connections_are_told_by_what_moves_their_bytes(control):
+    kernel = WorkerView(1, 4712, "ready", 0, 0.0, 50, None, kernel_connections=40)
+    ahead = WorkerView(2, 4713, "ready", 0, 0.0, 5, None, kernel_connections=7)
+    control.workers = (*control.workers, kernel, ahead)
+    assert value(control, "relay_connections", mode="pump") == 3 + 10
+    assert value(control, "relay_connections", mode="kernel") == 47
 
 
 async def test_the_series_of_a_removed_listener_go_away(control):
