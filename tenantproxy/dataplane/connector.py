@@ -46,6 +46,7 @@ class Connector:
         self,
         loop: AbstractEventLoop,
         pump: Pump,
+        join: Callable[[Flow], None],
         upstreams: dict[int, Upstream],
         notices: Notices,
         on_reject: Callable[[Flow, int], None],
@@ -53,6 +54,7 @@ class Connector:
     ) -> None:
         self._loop = loop
         self._pump = pump
+        self._join = join
         self._upstreams = upstreams
         self._notices = notices
         self._on_reject = on_reject
@@ -170,7 +172,7 @@ class Connector:
         flow.upstream.connected(now_s - flow.at_s)
         flow.at_s = now_s
         flow.route.cells[_OPENED] += 1
-        self._pump.join(flow)
+        self._join(flow)
 
     def _failed(self, flow: Flow, reason: str) -> None:
         flow.upstream.failed(reason)

@@ -25,8 +25,11 @@ from tenantproxy.dataplane.listener import CLOSED, REJECTED, Listener
 from tenantproxy.dataplane.notices import Notices
 from tenantproxy.dataplane.pulse import Pulse
 from tenantproxy.dataplane.pump import Pump
+from tenantproxy.dataplane.relay.probe import Verdict
+from tenantproxy.dataplane.relay.switch import RelaySwitch
 from tenantproxy.dataplane.stopping import Stopping
 from tenantproxy.dataplane.upstream import Upstream
+from tenantproxy.model.spec import RelayMode
 
 _ACCEPTED = int(Word.ACCEPTED)  # an IntEnum is slower as an index
 _LAST_MS = int(Word.LAST_MS)
@@ -47,8 +50,15 @@ class Engine:
         self._closing = False
         self._notices = Notices(loop, send)
         self._pump = Pump(loop, self._ended, self._broke_half)
+        self._relay = RelaySwitch(loop, self._pump, self._relay_refused, self._broke_half)
         self._connector = Connector(
-            loop, self._pump, self._upstreams, self._notices, self._rejected, self._broke
+            loop,
+            self._pump,
+            self._join,
+            self._upstreams,
+            self._notices,
+            self._rejected,
+            self._broke,
         )
         self._acceptor = Acceptor(loop, self._begin, self._in_use, self._notices)
         self._acceptor.pauses = counters.words[Header.ACCEPT_PAUSES]  # a predecessor's count
@@ -90,11 +100,15 @@ class Engine:
             case m.Adopt():
                 self._adopt(order.listener, fds)
             case m.SetRelay():
-                why = "asked for the pump" if order.mode == "pump" else "not built in"
-                self._send(m.Relay("pump", why))
+                verdict = self.turn_relay(order.mode)
+                self._send(m.Relay("kernel" if verdict.works else "pump", verdict.reason))
             case _:
                 for fd in fds:
                     os.close(fd)
+
+    def turn_relay(self, mode: RelayMode) -> Verdict:
+        """Let the kernel move the bytes of chatty flows, if asked to and if it can."""
+        return self._relay.turn(mode)
 
     def close(self) -> None:
         """End everything at once, with RST; when this returns the loop is left as it was."""
@@ -110,7 +124,9 @@ class Engine:
             for flow in tuple(listener.flows):
                 self._cut(flow, CLOSED["shutdown"], abort=True)
         self._gauges()
-        for part in (self._acceptor, self._connector, self._pump, self._notices, self._pulse):
+        for part in (
+            self._acceptor, self._connector, self._relay, self._pump, self._notices, self._pulse
+        ):  # fmt: skip
             part.close()
 
     # Orders -------------------------------------------------------------------
@@ -159,6 +175,7 @@ class Engine:
                 self._idle.again(listener)
 
     def _end(self, order: m.EndConnections) -> None:
+        self._relay.count()  # a drain asks who has been silent the longest
         empty = [number for number in order.ids if number not in self._listeners]
         for listener in self._known(order.ids):
             listener.cancel_drain()
@@ -214,7 +231,11 @@ class Engine:
         del flow.client.flow
         self._over(flow, word)
 
+    def _join(self, flow: Flow) -> None:
+        self._relay.mover.join(flow)
+
     def _ended(self, flow: Flow, word: int) -> None:
+        self._relay.forget(flow)
         flow.endpoint.live -= 1
         self._over(flow, word)
 
@@ -243,7 +264,7 @@ class Engine:
 
     def _cut(self, flow: Flow, word: int, *, abort: bool) -> None:
         if self._pump.has(flow):
-            self._pump.end(flow, word, abort=abort)
+            self._relay.mover.end(flow, word, abort=abort)
         else:
             self._connector.give_up(flow, REJECTED["shutdown"])
 
@@ -252,7 +273,7 @@ class Engine:
 
     def _cut_idle(self, flow: Flow) -> None:
         if self._pump.has(flow):
-            self._pump.end(flow, CLOSED["idle_timeout"])
+            self._relay.mover.end(flow, CLOSED["idle_timeout"])
 
     def _broke_half(self, half: Half, error: Exception) -> None:
         self._broke(getattr(half, "flow", None), error)
@@ -264,19 +285,24 @@ class Engine:
         if flow is None or flow not in flow.listener.flows:
             return
         if self._pump.has(flow):
-            self._pump.end(flow, CLOSED["internal"], abort=True)
+            self._relay.mover.end(flow, CLOSED["internal"], abort=True)
         else:
             self._connector.give_up(flow, REJECTED["internal"])
+
+    def _relay_refused(self, error: OSError) -> None:
+        self._notices.add("internal", "", f"kernel relay: {error.strerror} ({error.filename})")
 
     # Gauges ---------------------------------------------------------------------------
 
     def _in_use(self) -> int:
-        return 2 * self._flows + self._pump.lingering
+        return 2 * self._flows + self._pump.lingering + self._relay.descriptors
 
     def _gauges(self) -> None:
         words = self._counters.words
         self._pump.touch()
+        self._relay.count()
         words[Header.CONNECTIONS] = self._flows
+        words[Header.RELAY_KERNEL] = self._relay.linked
         words[Header.FDS_FREE] = max(0, self._acceptor.free())
         words[Header.ACCEPT_PAUSES] = self._acceptor.pauses
 

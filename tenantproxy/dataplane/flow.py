@@ -70,7 +70,7 @@ class Flow:
 
     __slots__ = (
         "adopted", "at_s", "backoff_s", "client", "deadline_s", "endpoint", "listener", "route",
-        "server", "tried", "upstream",
+        "server", "tried", "turns", "upstream",
     )  # fmt: skip
 
     upstream: Upstream
@@ -90,6 +90,8 @@ class Flow:
         self.tried: tuple[Endpoint, ...] = ()
         self.backoff_s = 0.0
         """Not 0: held while the listener wakes; the time to the next try."""
+        self.turns = 0
+        """How often client and server took turns, while the kernel relay wants to know."""
 
 
 def reset(sock: Socket) -> None:

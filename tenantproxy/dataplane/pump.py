@@ -67,7 +67,7 @@ class Pump:
         self._epoll = select.epoll()
         self._halves: dict[int, Half] = {}
         # Bound once: a bound method of its own for each half would cost 64 bytes.
-        self._read, self._read_first = self._pump, self._first_byte
+        self.read, self.read_first = self._pump, self._first_byte
         self._buffer = bytearray(BUFFER_BYTES)
         self._view = memoryview(self._buffer)
         self._lingering: dict[Socket, float] = {}
@@ -153,9 +153,9 @@ class Pump:
         """Read from a server for the first time: what it takes is measured."""
         flow = half.flow
         before = half.cell[0]
-        half.read = self._read
+        half.read = self.read
         if half.mask == IN:
-            half.on = self._read
+            half.on = self.read
         self._pump(half, events)
         if half.cell[0] != before:
             flow.upstream.first_byte(monotonic_s() - flow.at_s)
@@ -270,11 +270,43 @@ class Pump:
         client.peer, server.peer = server, client
         client.cell, server.cell = route.bytes_in, route.bytes_out
         client.last_ms = server.last_ms = self.now_ms
-        client.read, server.read = self._read, self._read_first
+        client.read, server.read = self.read, self.read_first
         self._halves[client.fd] = client
         self._halves[server.fd] = server
         self._watch(server, IN)
         self._watch(client, IN)
+
+    # For the kernel relay: read in another way, or not at all for a while -------
+
+    def read_by(self, half: Half, read: Callable[[Half, int], None]) -> None:
+        """Call `read` when the half can be read; it may call `self.read`."""
+        half.read = read
+        if half.mask == IN:
+            half.on = read
+
+    def lend(self, half: Half, mask: int, on: Callable[[Half, int], None]) -> None:
+        """Do not read the half until `take_back`; call `on` with the events of the mask."""
+        half.paused = True
+        self._watch(half, mask)
+        half.on = on
+
+    def pause(self, half: Half) -> None:
+        """Do not read the half until `take_back`; what is pending is written."""
+        half.paused = True
+        self._watch(half, OUT if half.pending else 0)
+
+    def take_back(self, half: Half, read: Callable[[Half, int], None]) -> None:
+        """Read the half again, by `read`, unless its peer cannot be written to any more."""
+        half.paused = False
+        half.read = read
+        if not half.eof:
+            self._watch(half, IN | OUT if half.pending else IN)
+
+    def was_reset(self, half: Half) -> None:
+        """The remote end of the half has reset it: end the flow."""
+        self._reset(half)
+
+    # The end --------------------------------------------------------------------
 
     def end(self, flow: Flow, word: int, *, abort: bool = False) -> None:
         """End a pumped flow: with FIN if all was passed on and not `abort`, else with RST."""

@@ -1,0 +1,1 @@
+"""The kernel relay: chatty connections whose bytes the kernel moves, without waking the worker."""

@@ -1,0 +1,41 @@
+"""Gates: one for each direction of a linked pair, in memory shared with the kernel.
+
+The program writes `moved` and `tripped`, user space writes `credit` and `low`;
+every word is written by one aligned store.
+"""
+
+from __future__ import annotations
+
+import mmap
+
+from tenantproxy.dataplane.relay.bpf import MMAPABLE, MapType, create_map
+
+MOVED, CREDIT, LOW, TRIPPED = range(4)
+"""Words of a gate. Moved: bytes that the kernel passed on. Credit: what moved may not exceed.
+Low: user space is told when moved passes it. Tripped: more than the credit came; for good."""
+GATE_WORDS = 4
+GATE_BYTES = 8 * GATE_WORDS
+
+
+class Gates:
+    """The array of gates; `words[GATE_WORDS * slot + MOVED]` and so on."""
+
+    def __init__(self, slots: int) -> None:
+        self.fd = create_map(
+            MapType.ARRAY, key_bytes=4, value_bytes=GATE_BYTES, entries=slots, flags=MMAPABLE
+        )
+        length = -(-slots * GATE_BYTES // mmap.PAGESIZE) * mmap.PAGESIZE
+        self._map = mmap.mmap(self.fd, length)
+        self.words = memoryview(self._map).cast("Q")
+
+    def reset(self, slot: int, credit: int) -> None:
+        """Make the gate ready for a new pair: nothing moved, the whole credit."""
+        at, words = slot * GATE_WORDS, self.words
+        words[at + MOVED] = words[at + TRIPPED] = 0
+        words[at + CREDIT] = credit
+        words[at + LOW] = credit // 2
+
+    def close(self) -> None:
+        """Unmap; the fd is the caller's to close, with the other maps'."""
+        self.words.release()
+        self._map.close()

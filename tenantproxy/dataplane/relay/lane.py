@@ -1,0 +1,92 @@
+"""One direction of a pair that was linked, and the exact count of its bytes.
+
+    KERNEL     the kernel passes the bytes on
+    LEAVING    told to stop; what moved is not all written by the destination yet
+    PUMPED     the pump reads the source; what comes is still handed to it by the
+               program, and that is for good
+
+    KERNEL -> LEAVING -> PUMPED
+
+Bytes are accounted for by TCP_INFO, which counts from the beginning of a
+connection. A flow is linked when user space has written all it read, so what
+the destination had written then (`base`) is also what the source had received.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from tenantproxy.dataplane.flow import Half
+from tenantproxy.dataplane.relay.links import Links
+from tenantproxy.dataplane.relay.tcp_info import TcpInfo
+
+
+class Stage(Enum):
+    """Who passes the bytes of a lane on."""
+
+    KERNEL = "kernel"
+    LEAVING = "leaving"
+    PUMPED = "pumped"
+
+
+class Lane:
+    """From `source` to `to`. `counted` of `moved` are in the counters already."""
+
+    __slots__ = (
+        "_links", "answered", "base", "counted", "opposite", "passed", "slot", "source", "stage",
+        "until_s",
+    )  # fmt: skip
+
+    opposite: Lane
+    slot: int
+
+    def __init__(self, links: Links, source: Half, to: Half) -> None:
+        self._links = links
+        self.source = source
+        self.stage = Stage.KERNEL
+        self.base = TcpInfo(to.sock).written
+        self.counted = 0
+        self.passed = 0
+        """Bytes that the pump read since it has the lane."""
+        self.answered = 0
+        """What had moved the other way when credit was given last."""
+        self.until_s = 0.0
+        """When to wait no longer; 0: for ever."""
+
+    def count(self, now_ms: int) -> None:
+        """Add what moved since the last time to the counters."""
+        moved = self._links.moved(self.slot)
+        if moved != self.counted:
+            source = self.source
+            source.cell[0] += moved - self.counted
+            source.cell[1] = source.last_ms = now_ms
+            self.counted = moved
+
+    def stop(self, now_ms: int) -> None:
+        """Let the kernel pass nothing more on; when this returns `moved` is final and counted."""
+        self._links.stop(self.slot)
+        try:
+            TcpInfo(self.source.sock)  # for its lock: a message under way is through afterwards
+        except OSError:
+            pass
+        self.count(now_ms)
+
+    def is_written(self) -> bool:
+        """Return True when the destination took, or never can take, all that moved."""
+        info = TcpInfo(self.source.peer.sock)
+        return info.closed or info.written - self.base >= self.counted
+
+    def grant(self) -> bool:
+        """Give credit again if this is a conversation and the destination keeps up."""
+        moved_back = self._links.moved(self.opposite.slot)
+        written = TcpInfo(self.source.peer.sock).written - self.base
+        spoke, self.answered = moved_back != self.answered, moved_back
+        if not spoke or self._links.moved(self.slot) - written > self._links.credit // 2:
+            return False
+        self._links.grant(self.slot, written)
+        return True
+
+    def is_late(self) -> bool:
+        """Return True when the kernel received more before the FIN than it handed out."""
+        received = TcpInfo(self.source.sock).received - 1  # the FIN counts as one
+        return received > self.base + self.counted + self.passed
