@@ -3,17 +3,58 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 
 import pytest
 
 from tenantproxy.dataplane.counters import CounterFile
+from tenantproxy.dataplane.relay import relay
+from tenantproxy.dataplane.relay.probe import Verdict, probe
 from tests.dataplane.support import SMALL, Rig, a_rig
 
 
+def pytest_generate_tests(metafunc):
+    """Run what is marked `both_movers` with the pump, and with every flow in the kernel."""
+    find = metafunc.definition.get_closest_marker
+    if find("both_movers") and "mover" in metafunc.fixturenames:
+        movers = ["pump"] if find("pump_only") else ["pump", "kernel"]
+        metafunc.parametrize("mover", movers, indirect=True)
+
+
 @pytest.fixture
-async def rig() -> AsyncIterator[Rig]:
+def mover(request, monkeypatch) -> str:
+    """What moves the bytes of the rig: `pump`, or `kernel` from the first byte on."""
+    name = getattr(request, "param", "pump")
+    if name == "kernel":
+        skip_without_kernel_relay()
+        monkeypatch.setattr(relay, "ROUND_TRIPS", 0)
+    return name
+
+
+@pytest.fixture
+async def rig(mover) -> AsyncIterator[Rig]:
     with a_rig() as rig:
+        if mover == "kernel":
+            verdict = rig.engine.turn_relay("kernel")
+            assert verdict.works, verdict.reason
         yield rig
+
+
+@pytest.fixture
+def kernel_relay() -> None:
+    """Only where the kernel relay works."""
+    skip_without_kernel_relay()
+
+
+def skip_without_kernel_relay() -> None:
+    verdict = _verdict()
+    if not verdict.works:
+        pytest.skip(f"no kernel relay here: {verdict.reason}")
+
+
+@cache
+def _verdict() -> Verdict:
+    return probe()
 
 
 @pytest.fixture

@@ -25,6 +25,8 @@ from tests.dataplane.support import (
     was_reset,
 )
 
+pytestmark = pytest.mark.both_movers
+
 
 async def test_a_refused_connect_is_retried_on_another_endpoint(rig):
     server = rig.listening()

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from tenantproxy.clock import monotonic_s
 from tenantproxy.dataplane import ending
 from tenantproxy.dataplane import messages as m
 from tests.dataplane.support import listener, receive, receive_all, send, until, was_reset
+
+pytestmark = pytest.mark.both_movers
 
 
 def end(mode: str, window_s: float = 0.0, *, forget: bool = False) -> m.EndConnections:
@@ -19,10 +23,11 @@ async def test_a_drain_is_spread_and_takes_the_longest_silent_first(rig):
     pairs = [await rig.pair(port, server) for _ in range(5)]
     await until(lambda: rig.books.route()[0] == 5)
     order = [3, 1, 4, 0, 2]
-    for number in order:
+    for spoke, number in enumerate(order, 1):
         await asyncio.sleep(0.01)
         await send(pairs[number][0], b"x")
         await receive(pairs[number][1], 1)
+        await until(lambda: rig.books.route()[2] == spoke)  # noqa: B023
     rig.order(m.StopListeners((1,), sweep=True))
     start_s = monotonic_s()
     rig.order(end("drain", 0.5))

@@ -23,6 +23,8 @@ from tests.dataplane.support import (
     was_reset,
 )
 
+pytestmark = pytest.mark.both_movers
+
 
 async def test_a_swapped_split_moves_new_connections_and_keeps_old_ones(rig):
     stable, canary = rig.listening(), rig.listening()
@@ -37,7 +39,7 @@ async def test_a_swapped_split_moves_new_connections_and_keeps_old_ones(rig):
     rig.order(m.UpdateListeners((listener(1, {2: 1}),)))
     await send(client, b"older")
     assert await receive(end, 5) == b"older"
-    assert rig.books.route(1) == (1, 0, 8, 0)
+    await until(lambda: rig.books.route(1) == (1, 0, 8, 0))
 
 
 async def test_shares_are_right_before_and_after_a_reweigh(rig):
@@ -115,7 +117,7 @@ async def test_stopping_with_sweep_serves_those_who_queue(rig):
 async def test_a_sweep_short_of_descriptors_goes_on_as_they_come_free(rig):
     port, server = rig.serve()
     client, end = await rig.pair(port, server)
-    rig.engine._acceptor._limit = 16 + 2
+    rig.engine._acceptor._limit = 16 + 2 + rig.engine._relay.descriptors
     waiting = await rig.connect(port)
     rig.order(m.StopListeners((1,), sweep=True))
     await asyncio.sleep(0.05)
