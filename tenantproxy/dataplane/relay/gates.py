@@ -1,7 +1,7 @@
 """Gates: one for each direction of a linked pair, in memory shared with the kernel.
 
-The program writes `moved` and `tripped`, user space writes `credit` and `low`;
-every word is written by one aligned store.
+The program writes `moved` and `tripped`, user space writes `credit` and `low`,
+and `tripped` too; every word is written by one aligned store.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ class Gates:
         words[at + MOVED] = words[at + TRIPPED] = 0
         words[at + CREDIT] = credit
         words[at + LOW] = credit // 2
+
+    def trip(self, slot: int) -> None:
+        """Let nothing more through."""
+        self.words[slot * GATE_WORDS + TRIPPED] = 1
 
     def close(self) -> None:
         """Unmap; the fd is the caller's to close, with the other maps'."""

@@ -93,6 +93,8 @@ class Links:
         Nobody may read from or write to them meanwhile, nor afterwards, until
         `stop`. Slot 0 of the link is the direction from `a` to `b`.
 
+        When the last step fails, both directions of the link have tripped at once.
+
         Raises:
             OSError: the kernel refused; both are as they were.
         """
@@ -108,13 +110,19 @@ class Links:
             self._peers.set(slots[0], b.fileno())
             self._peers.set(slots[1], a.fileno())
             self._sources.set(slots[0], a.fileno())
-            self._sources.set(slots[1], b.fileno())
         except OSError:
             for slot in slots:
                 self._peers.discard(slot)
                 self._sources.discard(slot)
             self.forget(link)
             raise
+        try:
+            self._sources.set(slots[1], b.fileno())
+        except OSError:
+            # `b` has ended in this moment, most likely. What came from `a` since may be on its
+            # way to it, and would be lost by taking the pair apart.
+            for slot in slots:
+                self._gates.trip(slot)
         # Calls the data-ready callback: what was queued before goes through the program.
         for sock in (a, b):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)

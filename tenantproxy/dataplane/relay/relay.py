@@ -174,6 +174,9 @@ class KernelRelay:
             lane.slot = slot
             self._lanes[slot] = lane
             self._pump.lend(lane.source, _QUIET, self._quiet)
+        for lane in lanes:
+            if self._links.tripped(lane.slot):  # the ring may not say so
+                self._leave(lane)
 
     # Out of the kernel ----------------------------------------------------------------
 
