@@ -8,6 +8,7 @@ be told what the kernel refused.
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import platform
 import struct
@@ -56,6 +57,19 @@ def create_map(
     """Return the fd of a new map, which the caller closes."""
     attr = struct.pack("5I", kind, key_bytes, value_bytes, entries, flags)
     return _call(_Command.MAP_CREATE, attr, f"make the {kind.name.lower()} map")
+
+
+def map_shared(map_fd: int, length: int, *, offset: int = 0, writable: bool = True) -> mmap.mmap:
+    """Map a map's memory; when that is refused its fd is closed.
+
+    The mapping keeps a descriptor of its own until it is closed.
+    """
+    prot = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
+    try:
+        return mmap.mmap(map_fd, length, prot=prot, offset=offset)
+    except OSError as error:
+        os.close(map_fd)
+        raise OSError(error.errno, error.strerror, "map the memory of a map") from None
 
 
 def load_verdict(code: bytes) -> int:

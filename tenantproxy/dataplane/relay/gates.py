@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mmap
 
-from tenantproxy.dataplane.relay.bpf import MMAPABLE, MapType, create_map
+from tenantproxy.dataplane.relay.bpf import MMAPABLE, MapType, create_map, map_shared
 
 MOVED, CREDIT, LOW, TRIPPED = range(4)
 """Words of a gate. Moved: bytes that the kernel passed on. Credit: what moved may not exceed.
@@ -25,7 +25,7 @@ class Gates:
             MapType.ARRAY, key_bytes=4, value_bytes=GATE_BYTES, entries=slots, flags=MMAPABLE
         )
         length = -(-slots * GATE_BYTES // mmap.PAGESIZE) * mmap.PAGESIZE
-        self._map = mmap.mmap(self.fd, length)
+        self._map = map_shared(self.fd, length)
         self.words = memoryview(self._map).cast("Q")
 
     def reset(self, slot: int, credit: int) -> None:

@@ -6,7 +6,7 @@ import mmap
 import struct
 from collections.abc import Iterator
 
-from tenantproxy.dataplane.relay.bpf import MapType, create_map
+from tenantproxy.dataplane.relay.bpf import MapType, create_map, map_shared
 
 _U64 = struct.Struct("Q")
 _U32 = struct.Struct("I")
@@ -26,14 +26,10 @@ class Ring:
         while self._bytes < records * RECORD_BYTES:
             self._bytes *= 2
         self.fd = create_map(MapType.RINGBUF, key_bytes=0, value_bytes=0, entries=self._bytes)
-        self._consumer = mmap.mmap(self.fd, mmap.PAGESIZE)
+        self._consumer = map_shared(self.fd, mmap.PAGESIZE)
         # The producer's page, then the records, mapped twice: none ends at the edge.
-        self._producer = mmap.mmap(
-            self.fd,
-            mmap.PAGESIZE + 2 * self._bytes,
-            prot=mmap.PROT_READ,
-            offset=mmap.PAGESIZE,
-        )
+        length = mmap.PAGESIZE + 2 * self._bytes
+        self._producer = map_shared(self.fd, length, offset=mmap.PAGESIZE, writable=False)
 
     def read(self) -> Iterator[int]:
         """Give every number that is there, oldest first."""

@@ -20,8 +20,8 @@ CREDIT_BYTES = 1 << 20
 MEMORY_SHARE = 8
 """All pairs of all workers may use one part in so many of the memory."""
 MOST_PAIRS = 8192
-DESCRIPTORS = 6
-"""Five maps and the program."""
+DESCRIPTORS = 9
+"""Five maps, the program, and one for each of the three mappings."""
 
 
 class RelaySwitch:
