@@ -24,37 +24,40 @@ class Trial:
         self._pump = pump
         self._turns = _ROUND_TRIP * round_trips
         self._chatty = chatty
-        self._read = self._on_read
+        self._read, self._read_first = self._on_read, self._on_first_read
 
     def begin(self, flow: Flow) -> None:
         """Look at a flow that the pump has just joined."""
         self._pump.read_by(flow.client, self._read)
         if flow.server is not None:
-            self._pump.read_by(flow.server, self._read)
+            self._pump.read_by(flow.server, self._read_first)
 
     def dismiss(self, flow: Flow) -> None:
         """Look no more; the pump keeps the flow."""
         pump = self._pump
         pump.read_by(flow.client, pump.read)
         if flow.server is not None:
-            pump.read_by(flow.server, self._as_pump(flow, flow.server))
+            first = flow.server.read in (self._read_first, pump.read_first)
+            pump.read_by(flow.server, pump.read_first if first else pump.read)
 
-    def _as_pump(self, flow: Flow, half: Half) -> Callable[[Half, int], None]:
-        """Return how the pump would read; the server's first read is measured."""
-        first = half is flow.server and flow.turns < _ROUND_TRIP
-        return self._pump.read_first if first else self._pump.read
+    def _on_first_read(self, half: Half, events: int) -> None:
+        self._count(half, events, self._pump.read_first)
 
     def _on_read(self, half: Half, events: int) -> None:
+        self._count(half, events, self._pump.read)
+
+    def _count(self, half: Half, events: int, read: Callable[[Half, int], None]) -> None:
         flow = half.flow
         before = half.cell[0]
-        self._as_pump(flow, half)(half, events)
+        read(half, events)
         if half.mask == OVER:
             return
+        if half.read is not self._read:  # it was the first: the pump has put its own in place
+            self._pump.read_by(half, self._read)
         got = half.cell[0] - before
         if got >= FIRST_SIZE:
             self.dismiss(flow)
             return
-        self._pump.read_by(half, self._read)  # the pump's first read puts its own in place
         of_server = half is flow.server
         if got and of_server == flow.turns % 2:
             flow.turns += 1
