@@ -35,10 +35,10 @@ types: $(STAMP)  ## mypy --strict
 unit: $(STAMP)  ## the tests without the long trials
 	$(BIN)/pytest -m "not trial"
 
-bench: $(STAMP)  ## every benchmark; takes long, wants an idle machine
+bench: $(STAMP) peers  ## every benchmark against every peer; half an hour on an idle machine
 	$(BIN)/python -m benchmarks
 
-bench-quick: $(STAMP)  ## every benchmark, small
+bench-quick: $(STAMP) peers  ## the main benchmarks against HAProxy, in about a minute
 	$(BIN)/python -m benchmarks --quick
 
 docs: $(STAMP)  ## write again the parts of docs/ that come from code
@@ -49,6 +49,9 @@ setup: $(STAMP)  ## make the virtual environment and nothing else
 servers:  ## install the real servers that tests talk to (Debian, as root)
 	@tools/servers.sh
 
+peers: $(STAMP)  ## install the proxies and load generators of the benchmarks (Debian, PyPI)
+	@tools/peers.sh $(VENV)
+
 clean:  ## remove the virtual environment and every cache
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find tenantproxy tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -57,4 +60,4 @@ $(STAMP): pyproject.toml tools/setup.sh
 	@tools/setup.sh $(VENV)
 	@touch $@
 
-.PHONY: help demo test test-full lint types unit bench bench-quick docs setup servers clean
+.PHONY: help demo test test-full lint types unit bench bench-quick docs setup servers peers clean

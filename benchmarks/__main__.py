@@ -1,7 +1,7 @@
-"""`python -m benchmarks [--quick] [NAME...]`: measure, print a table, keep JSON.
+"""`python -m benchmarks [--quick] [--peers a,b] [--rounds N] [NAME...]`: measure, print, keep JSON.
 
-Each runs alone; do not run them beside anything else. `--quick` only shows
-that they work: its numbers mean little.
+Each runs alone; do not run them beside anything else. `--quick` shows in a
+minute that they work and where we are; its numbers go to `results/quick/`.
 """
 
 from __future__ import annotations
@@ -9,44 +9,66 @@ from __future__ import annotations
 import argparse
 import resource
 import tempfile
+import time
 from pathlib import Path
 
 import uvloop
 
-from benchmarks import accept_modes, connections, listeners, requests, wake
-from benchmarks.figures import keep
-
-BENCHMARKS = {
-    "start": listeners.start,
-    "add-one": listeners.add_one,
-    "sleeping-memory": listeners.sleeping_memory,
-    "wake": wake.wake,
-    "idle-memory": connections.idle_memory,
-    "accept-modes": accept_modes.accept_modes,
-    "requests": requests.requests,
-}
+from benchmarks import page, report
+from benchmarks.arena import Options, arena
+from benchmarks.machine import load_on_its_cpu, on_both_cpus
+from benchmarks.own.figures import keep
+from benchmarks.own.registry import OWN
+from benchmarks.peers import BASELINE, PEERS, Tenantproxy
+from benchmarks.workloads.registry import FAMILIES, QUICK
 
 
-async def run(names: list[str], *, quick: bool) -> None:
+async def run(names: list[str], options: Options) -> None:
+    """Measure the families against the peers, and then our daemon alone."""
     for name in names:
+        began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            figures = await BENCHMARKS[name](Path(folder), quick=quick)
-        print(f"{name}{' (quick)' if quick else ''}")
-        for figure in figures:
-            print(figure.row())
-        keep(name, figures, quick=quick)
+            if name in FAMILIES:
+                load_on_its_cpu()
+                async with arena(Path(folder), name, options) as here:
+                    await FAMILIES[name](here)
+                here.family.keep()
+                print(f"\n{name}, {time.monotonic() - began:.0f} s{report.text(here.family)}")
+            else:
+                on_both_cpus()
+                figures = await OWN[name](Path(folder), quick=options.quick)
+                keep(name, figures, quick=options.quick)
+                print(f"\n{name}, {time.monotonic() - began:.0f} s")
+                print("\n".join(figure.row() for figure in figures), flush=True)
+    if not options.quick:
+        page.write()
 
 
 def main() -> None:
+    everything = [*FAMILIES, *OWN]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small sizes; to see that it works")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
-    options = parser.parse_args()
-    if unknown := set(options.names) - BENCHMARKS.keys():
-        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    parser.add_argument("--quick", action="store_true", help="small sizes, HAProxy and us")
+    parser.add_argument("--peers", metavar="A,B", help=f"of {', '.join(PEERS)}")
+    parser.add_argument("--rounds", type=int, metavar="N", help="pairs; 5, or 2 if quick")
+    parser.add_argument("--seconds", type=int, metavar="N", help="of one run; 2, or 1 if quick")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(everything))
+    given = parser.parse_args()
+    quick = given.quick
+    peers = given.peers.split(",") if given.peers else list(PEERS)
+    if quick and not given.peers:
+        peers = [BASELINE, Tenantproxy.key]
+    for what, unknown in (
+        ("benchmark", set(given.names) - set(everything)),
+        ("peer", set(peers) - PEERS.keys()),
+    ):
+        if unknown:
+            parser.error(f"no such {what}: {', '.join(sorted(unknown))}")
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    uvloop.run(run(options.names or list(BENCHMARKS), quick=options.quick))
+    options = Options(
+        peers, given.rounds or (2 if quick else 5), given.seconds or (1 if quick else 2), quick
+    )
+    uvloop.run(run(given.names or (list(QUICK) if quick else everything), options))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import Figure, p50, p99
+from benchmarks.own.figures import Figure, p50, p99
 from tests.e2e import procfs
 from tests.e2e.apart import serving_apart
 from tests.e2e.daemon import Daemon, document, range_of, tenant, until

@@ -7,8 +7,8 @@ import socket
 import time
 from pathlib import Path
 
-from benchmarks.figures import Figure, p50, p99
-from benchmarks.listeners import many
+from benchmarks.own.figures import Figure, p50, p99
+from benchmarks.own.listeners import many
 from tests.e2e.apart import serving_apart
 from tests.e2e.daemon import Daemon
 from tests.e2e.upstreams import name_and_close

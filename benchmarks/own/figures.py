@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,7 @@ def p99(values: Sequence[float]) -> float:
 
 
 def keep(name: str, figures: list[Figure], *, quick: bool) -> None:
-    """Write the figures of a benchmark to `results/NAME.json`."""
-    RESULTS.mkdir(exist_ok=True)
+    """Write the figures of a benchmark to `results/NAME.json`, quick ones aside."""
     body = {
         "benchmark": name,
         "quick": quick,
@@ -47,4 +46,6 @@ def keep(name: str, figures: list[Figure], *, quick: bool) -> None:
         "python": platform.python_version(),
         "figures": [asdict(figure) for figure in figures],
     }
-    (RESULTS / f"{name}.json").write_text(json.dumps(body, indent=2) + "\n")
+    folder = RESULTS / "quick" if quick else RESULTS
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(body, indent=2) + "\n")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from benchmarks.figures import Figure
-from benchmarks.wrk import wrk
+from benchmarks.load.wrk import wrk
+from benchmarks.own.figures import Figure
 from tests.e2e import procfs, programs
 from tests.e2e.apart import serving_apart
 from tests.e2e.daemon import Daemon, document, range_of, tenant

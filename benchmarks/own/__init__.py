@@ -1,0 +1,1 @@
+"""What only our daemon does: waking, sleeping, thousands of listeners, accept modes."""

@@ -1,0 +1,78 @@
+"""Latency at half of HAProxy's maximum, which is measured in the same run."""
+
+from __future__ import annotations
+
+import statistics
+
+from benchmarks.arena import Arena, Watch
+from benchmarks.load import open_loop
+from benchmarks.load.wrk import wrk
+from benchmarks.peers import BASELINE, Peer
+from benchmarks.results import Metric, Sample, Target, Workload
+
+CONNECTIONS = 64
+DIRECT = "direct, without a proxy"
+FIXED = (
+    Metric("p50_ms", "p50 ms", ratio=True),
+    Metric(
+        "p99_ms",
+        "p99 ms",
+        ratio=True,
+        targets=(Target("tenantproxy", 1.2), Target("kernel", 0.8)),
+    ),
+    Metric("p999_ms", "p99.9 ms"),
+    Metric("cpu_us", "CPU us a request", ratio=True),
+)
+
+
+async def latency(arena: Arena) -> None:
+    """Each request is timed from the moment when it was due."""
+    async with arena.all_running() as peers:
+        if BASELINE not in peers:
+            arena.family.skipped[BASELINE] = "the rate is half of its maximum, so nothing was run"
+            return
+        seconds = arena.options.seconds
+        most = [
+            (await wrk(peers[BASELINE].listeners[0].port, seconds=seconds)).per_second
+            for _ in range(1 if arena.options.quick else 3)
+        ]
+        rate = round(statistics.median(most) / 2, -2)
+        workload = arena.workload(
+            Workload(
+                "fixed-rate",
+                f"{rate:,.0f} requests/s, half of HAProxy's maximum, {CONNECTIONS} connections",
+                FIXED,
+            )
+        )
+
+        async def measure(peer: Peer) -> tuple[dict[str, float], list[str]]:
+            return _at_rate(peer.listeners[0].port, rate, seconds, peer)
+
+        await arena.in_turn(workload, peers, measure)
+        values, notes = _at_rate(arena.web_port, rate, seconds)
+        workload.samples.append(Sample(DIRECT, 0, values, tuple(notes)))
+
+
+def _at_rate(
+    port: int, rate: float, seconds: float, peer: Peer | None = None
+) -> tuple[dict[str, float], list[str]]:
+    socks = open_loop.connect([port], CONNECTIONS)
+    try:
+        open_loop.open_loop(socks, per_second=rate / 4, seconds=0.5)  # a relay sees who is chatty
+        with Watch(peer) as watch:
+            report = open_loop.open_loop(socks, per_second=rate, seconds=seconds)
+    finally:
+        open_loop.close(socks)
+    values = {
+        "p50_ms": report.percentile_ms(50),
+        "p99_ms": report.percentile_ms(99),
+        "p999_ms": report.percentile_ms(99.9),
+    }
+    if peer is not None:
+        values["cpu_us"] = watch.used_s / max(len(report.latencies_s), 1) * 1e6
+    notes = list(watch.notes)
+    if report.errors:
+        notes.append(f"{report.errors} connections ended")
+    if report.unanswered:
+        notes.append(f"{report.unanswered:,} requests were not answered in time")
+    return values, notes

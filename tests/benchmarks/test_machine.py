@@ -1,0 +1,62 @@
+"""CPU time of processes, and which of the two CPUs was full."""
+
+import os
+import time
+
+import pytest
+
+from benchmarks import arena
+from benchmarks.machine import Ticks, cpu_s
+from benchmarks.workloads.listeners import listening
+from tests.e2e.upstreams import Server, echo
+
+STAT = """cpu  0 0 0 0 0 0 0 0 0 0
+cpu0 {user} 0 10 {idle} 5 0 3 0 0 0
+cpu1 50 0 50 0 0 0 0 0 0 0
+"""
+
+
+def test_shares_are_of_what_passed_since():
+    before = Ticks.parse(STAT.format(user=100, idle=100), 0, 1)
+    after = Ticks.parse(STAT.format(user=130, idle=110), 0, 1)
+
+    assert after.shares_since(before) == (0.75, 0.0)
+
+
+def test_cpu_time_grows_with_work():
+    mine = [os.getpid()]
+    before, until = cpu_s(mine), time.process_time() + 0.02
+    while time.process_time() < until:
+        pass
+
+    assert cpu_s(mine) - before >= 0.015
+
+
+def test_a_process_that_is_gone_used_nothing():
+    assert cpu_s([2**22 + 1]) == 0
+
+
+@pytest.mark.parametrize(
+    ("shares", "said"),
+    [
+        ((0.80, 0.99), [arena.LOAD_WAS_THE_LIMIT]),
+        ((0.95, 0.99), []),
+        ((0.80, 0.90), []),
+    ],
+)
+def test_a_run_whose_load_was_the_limit_says_so(monkeypatch, shares, said):
+    monkeypatch.setattr(Ticks, "shares_since", lambda self, before: shares)
+
+    with arena.Watch(None) as watch:
+        pass
+
+    assert watch.notes == said
+
+
+async def test_ports_that_are_listened_on_are_seen():
+    server = Server(echo)
+    server.start()
+    port = server.port
+    assert port in listening()
+    await server.stop()
+    assert port not in listening()
