@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import platform
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,9 @@ from tests.e2e import ports
 LOAD_IS_FULL, PROXY_IS_FREE = 0.95, 0.85
 """Busy shares of the two CPUs above and below which the load is what limits a run."""
 LOAD_WAS_THE_LIMIT = "the load was the limit, not the proxy"
+OTHERS_ARE_NOISE = 0.15
+"""Share of the proxy's CPU that went to anybody else; timers of the idle peers need a hundredth."""
+OTHERS_RAN = "other programs ran on the proxy's CPU"
 
 
 @dataclass(slots=True)
@@ -50,6 +54,7 @@ class Arena:
     options: Options
     family: Family
     web_port: int = 0
+    status_port: int = 0
     bulk_port: int = 0
     running: dict[str, Peer] = field(default_factory=dict)
 
@@ -129,14 +134,17 @@ class Watch:
     peer: Peer | None
     """None watches the CPUs alone."""
     used_s: float = 0.0
+    took_s: float = 0.0
     notes: list[str] = field(default_factory=list)
     _pids: list[int] = field(default_factory=list)
     _before: float = 0.0
     _ticks: Ticks | None = None
+    _began_s: float = 0.0
 
     def __enter__(self) -> Self:
         self._pids = self.peer.pids() if self.peer else []
         self._ticks = Ticks.now()
+        self._began_s = time.perf_counter()
         self._before = cpu_s(self._pids)
         return self
 
@@ -146,6 +154,9 @@ class Watch:
         proxy, load = Ticks.now().shares_since(self._ticks)
         if load > LOAD_IS_FULL and proxy < PROXY_IS_FREE:
             self.notes.append(LOAD_WAS_THE_LIMIT)
+        self.took_s = time.perf_counter() - self._began_s
+        if self._pids and proxy - self.used_s / self.took_s > OTHERS_ARE_NOISE:
+            self.notes.append(OTHERS_RAN)
 
 
 @contextlib.asynccontextmanager
@@ -159,5 +170,5 @@ async def arena(folder: Path, name: str, options: Options) -> AsyncIterator[Aren
             "python": platform.python_version(),
         },
     )
-    async with web(folder) as web_port, iperf3_server() as bulk_port:
-        yield Arena(folder, options, family, web_port, bulk_port)
+    async with web(folder) as (web_port, status_port), iperf3_server() as bulk_port:
+        yield Arena(folder, options, family, web_port, status_port, bulk_port)

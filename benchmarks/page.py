@@ -1,7 +1,8 @@
 """Writes tables and plots of `docs/performance.md`: `python -m benchmarks.page`.
 
 Between the markers `<!-- bench:NAME -->` and `<!-- bench:end -->` stands what
-was measured; what is written around them is by hand and stays.
+was measured (`targets`: everything that has a target); what is written around
+them is by hand and stays.
 """
 
 from __future__ import annotations
@@ -30,17 +31,13 @@ def families(folder: Path = RESULTS) -> dict[str, Family]:
 
 
 def filled(page: str, found: dict[str, Family]) -> str:
-    """Return the page with what was measured between its markers.
-
-    Raises:
-        ValueError: the page has a part for a name that nothing was measured of.
-    """
+    """Return the page with what was measured between its markers; other parts stay as they are."""
 
     def part(match: re.Match[str]) -> str:
+        if match[2] == "targets":
+            return f"{match[1]}\n{report.targets(found.values())}\n\n{match[3]}"
         if match[2] not in found:
-            raise ValueError(
-                f"nothing is kept of {match[2]}; run `python -m benchmarks {match[2]}`"
-            )
+            return match[0]
         return f"{match[1]}\n{report.markdown(found[match[2]])}\n\n{match[3]}"
 
     return _PART.sub(part, page)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 from benchmarks.peers import BASELINE, PEERS
-from benchmarks.results import Family, Metric, Spread, Workload
+from benchmarks.results import Family, Metric, Spread, Target, Workload
 
 
 def number(value: float) -> str:
@@ -29,24 +29,52 @@ def ratio(spread: Spread) -> str:
     return f"{spread.median:.2f} ({spread.low:.2f}-{spread.high:.2f})"
 
 
+def reached(workload: Workload, metric: Metric, target: Target) -> tuple[Spread, bool] | None:
+    """Return what is held against the target, and whether it is reached; None if not measured."""
+    spread = (
+        workload.ratio(target.peer, metric.key, BASELINE)
+        if target.of == "ratio"
+        else workload.spread(target.peer, metric.key)
+    )
+    if spread is None:
+        return None
+    if metric.more_is_better:
+        return spread, spread.median >= target.limit
+    return spread, spread.median <= target.limit
+
+
+def limit(metric: Metric, target: Target) -> str:
+    return f"{'>=' if metric.more_is_better else '<='} {target.limit:g}"
+
+
 def verdict(workload: Workload, metric: Metric, peer: str) -> str:
-    """Return `ok`, `MISSED` with the target, or nothing where there is none."""
-    found = []
+    """Return `ok` or `MISSED` with the target, or nothing where there is none."""
     for target in metric.targets:
-        if target.peer != peer:
-            continue
-        spread = (
-            workload.ratio(peer, metric.key, BASELINE)
-            if target.of == "ratio"
-            else workload.spread(peer, metric.key)
-        )
-        if spread is None:
-            continue
-        more = metric.more_is_better
-        reached = spread.median >= target.limit if more else spread.median <= target.limit
-        sign = ">=" if more else "<="
-        found.append(f"{'ok' if reached else 'MISSED'}, {sign} {target.limit:g}")
-    return "; ".join(found)
+        if target.peer == peer and (found := reached(workload, metric, target)) is not None:
+            return f"{'ok' if found[1] else 'MISSED'}, {limit(metric, target)}"
+    return ""
+
+
+def targets(families: Iterable[Family]) -> str:
+    """Return one table of everything that has a target."""
+    lines = ["| | | measured | target | |", "|---|---|--:|--:|---|"]
+    for family in families:
+        for workload in family.workloads:
+            for metric in workload.metrics:
+                for target in metric.targets:
+                    found = reached(workload, metric, target)
+                    if found is None:
+                        continue
+                    is_ratio = target.of == "ratio"
+                    cells = (
+                        f"{workload.title}: {metric.title}{', of HAProxy' * is_ratio}",
+                        title(target.peer),
+                        ratio(found[0]) if is_ratio else number(found[0].median),
+                        limit(metric, target),
+                        "ok" if found[1] else "MISSED",
+                    )
+                    lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def rows(workload: Workload) -> tuple[list[str], list[list[str]]]:

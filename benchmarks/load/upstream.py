@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from benchmarks.load import open_loop
 from benchmarks.peers.base import OPEN_FILES, answers, find
 from tests.e2e import ports
 from tests.e2e.daemon import until
@@ -39,20 +41,26 @@ http {{
         location = /who {{ return 200 "$server_addr\\n"; }}
         location = /large {{ alias {folder}/large; }}
     }}
+    server {{
+        listen 127.0.0.1:{status_port};
+        location / {{ stub_status; }}
+    }}
 }}
 """
 
 
 @contextlib.asynccontextmanager
-async def web(folder: Path) -> AsyncIterator[int]:
-    """Run it; give its port."""
-    port = ports.block(1)
+async def web(folder: Path) -> AsyncIterator[tuple[int, int]]:
+    """Run it; give its port, and the one for `requests_so_far`."""
+    port, status_port = ports.block(1), ports.block(1)
     folder = folder / "web"
     folder.mkdir(parents=True)
     (folder / "large").write_bytes(b"x" * LARGE_BYTES)
     user = "user root;" if os.geteuid() == 0 else ""
     (folder / "nginx.conf").write_text(
-        _CONFIGURATION.format(folder=folder, user=user, files=OPEN_FILES, port=port)
+        _CONFIGURATION.format(
+            folder=folder, user=user, files=OPEN_FILES, port=port, status_port=status_port
+        )
     )
     program = find("nginx")
     if program is None:
@@ -63,7 +71,15 @@ async def web(folder: Path) -> AsyncIterator[int]:
     )
     try:
         await until(lambda: answers(port))
-        yield port
+        yield port, status_port
     finally:
         process.terminate()
         process.wait()
+
+
+def requests_so_far(status_port: int) -> int:
+    """Return how many requests it has answered, this one included."""
+    answer = open_loop.ask_once(status_port, "/").decode()
+    found = re.search(r"requests\s+\d+ \d+ (\d+)", answer)
+    assert found is not None, answer
+    return int(found[1])

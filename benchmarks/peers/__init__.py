@@ -15,6 +15,7 @@ PEERS: dict[str, type[Peer]] = {
 """In the order of the tables. HAProxy comes first: ratios are to it."""
 
 BASELINE = HAProxy.key
-OURS = (Tenantproxy.key, KernelRelay.key)
+WITHOUT_RELAY = tuple(key for key in PEERS if key != KernelRelay.key)
+"""For workloads in which the relay has no part: idle connections, control processes."""
 
-__all__ = ["BASELINE", "OURS", "PEERS", "Listener", "Peer"]
+__all__ = ["BASELINE", "PEERS", "WITHOUT_RELAY", "Listener", "Peer"]

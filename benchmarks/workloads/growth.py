@@ -56,7 +56,7 @@ async def growth(arena: Arena) -> None:
             )
 
             async def measure(peer: Peer, count: int = count) -> tuple[dict[str, float], list[str]]:
-                return await asked(peer, seconds=arena.options.seconds, connections=count)
+                return await asked(arena, peer, connections=count)
 
             await arena.in_turn(workload, peers, measure, rounds=min(arena.options.rounds, 2))
 

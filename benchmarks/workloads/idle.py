@@ -8,7 +8,7 @@ import contextlib
 from benchmarks.arena import Arena
 from benchmarks.load import open_loop
 from benchmarks.machine import rss_bytes
-from benchmarks.peers import Peer
+from benchmarks.peers import WITHOUT_RELAY, Peer
 from benchmarks.results import Metric, Sample, Target, Workload
 
 HELD, WARM = 9_500, 200
@@ -28,7 +28,7 @@ async def idle(arena: Arena) -> None:
     """Growth of all processes by connections that carried one request each."""
     count = 1000 if arena.options.quick else HELD
     workload = arena.workload(Workload("idle", f"{count:,} idle connections", IDLE))
-    for kind in arena.chosen():
+    for kind in arena.chosen(among=WITHOUT_RELAY):
         async with contextlib.AsyncExitStack() as stack:
             peer = await arena.started(stack, kind, arena.listeners(1))
             if peer is None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.arena import Arena
 from benchmarks.load import open_loop
 from benchmarks.machine import rss_bytes
-from benchmarks.peers import Listener, Peer
+from benchmarks.peers import WITHOUT_RELAY, Listener, Peer
 from benchmarks.peers.base import asks_well
 from benchmarks.peers.envoy import Envoy, EnvoyThatDrainsSoon
 from benchmarks.results import Metric, Sample, Target, Workload
@@ -41,9 +41,8 @@ WEIGHTS = (
 
 async def listeners(arena: Arena) -> None:
     """Open 2,000 at once, one more on top, close them; reweigh."""
-    among = [key for key in arena.options.peers if key != "kernel"]  # the same control process
     life = arena.workload(Workload("listeners", "Listeners at run time", LIFE))
-    for kind in arena.chosen(among=among):
+    for kind in arena.chosen(among=WITHOUT_RELAY):
         if kind.opens_by is None:
             life.samples.append(Sample(kind.key, 0, {}, ("a new port needs a restart",)))
             continue
@@ -51,7 +50,7 @@ async def listeners(arena: Arena) -> None:
     weights = arena.workload(
         Workload("reweigh", f"{REWEIGHS} changes of weights at {PER_SECOND:,} requests/s", WEIGHTS)
     )
-    for kind in arena.chosen(among=among):
+    for kind in arena.chosen(among=WITHOUT_RELAY):
         note = f"by {kind.reweighs_by}"
         if kind is Envoy:
             kind = EnvoyThatDrainsSoon  # noqa: PLW2901 - the same peer, watched for seconds, not minutes

@@ -63,7 +63,7 @@ async def _second_worker(arena: Arena) -> None:
                 peer = kind(arena.folder, arena.listeners(1), workers=count)
                 peer.cpus = None
                 async with peer:
-                    values, notes = await asked(peer, seconds=arena.options.seconds, close=close)
+                    values, notes = await asked(arena, peer, close=close)
                 # Both CPUs are everybody's here, so who was the limit is no question.
                 notes = [note for note in notes if note.startswith("errors")]
                 workload.samples.append(Sample(name, number, values, tuple(notes)))

@@ -53,6 +53,24 @@ def test_a_run_whose_load_was_the_limit_says_so(monkeypatch, shares, said):
     assert watch.notes == said
 
 
+@pytest.mark.parametrize(("used_s", "said"), [(0.9, []), (0.5, [arena.OTHERS_RAN])])
+def test_a_run_beside_other_programs_says_so(monkeypatch, used_s, said):
+    """A second in which the proxy's CPU was 95 % busy."""
+    monkeypatch.setattr(Ticks, "shares_since", lambda self, before: (0.95, 0.5))
+    cpu, clock = iter([0.0, used_s]), iter([0.0, 1.0])
+    monkeypatch.setattr(arena, "cpu_s", lambda pids: next(cpu))
+    monkeypatch.setattr(arena.time, "perf_counter", lambda: next(clock))
+
+    class Proxy:
+        def pids(self):
+            return [1]
+
+    with arena.Watch(Proxy()) as watch:
+        pass
+
+    assert watch.notes == said
+
+
 async def test_ports_that_are_listened_on_are_seen():
     server = Server(echo)
     server.start()

@@ -99,3 +99,19 @@ def test_markdown_has_as_many_cells_in_every_line():
     lines = report.markdown(Family("requests", False, [measured(950.0)])).splitlines()
 
     assert {line.count("|") for line in lines if line.startswith("|")} == {5}
+
+
+def test_everything_with_a_target_stands_in_one_table():
+    opened = Workload("o", "Opening", (OPEN,), [Sample("tenantproxy", 0, {"open_s": 0.25})])
+    family = Family("f", False, [measured(950.0), opened])
+
+    assert report.targets([family]).splitlines()[2:] == [
+        "| A workload: requests/s, of HAProxy | tenantproxy | 0.95 | >= 0.9 | ok |",
+        "| Opening: open, s | tenantproxy | 0.25 | <= 0.2 | MISSED |",
+    ]
+
+
+def test_a_target_of_what_was_not_measured_is_left_out():
+    nobody = Workload("o", "Opening", (OPEN,), [Sample("envoy", 0, {"open_s": 0.25})])
+
+    assert len(report.targets([Family("f", False, [nobody])]).splitlines()) == 2
