@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from benchmarks.load import iperf3, open_loop, wrk
+from benchmarks.load import iperf3, open_loop, upstream, wrk
+from benchmarks.peers.base import find
 from tests.e2e import ports
 from tests.e2e.upstreams import Server
 
@@ -38,6 +39,15 @@ def test_errors_of_wrk_are_kept(errors):
     text = WRK.format(p50="1.00ms", p99="2.00ms", errors=f"  {errors}\n")
 
     assert wrk.Report.parse(text).errors == errors
+
+
+@pytest.mark.parametrize(
+    ("text", "milliseconds"), [("20.00us", 0.02), ("1.50ms", 1.5), ("2.00s", 2000), ("1.00m", 60e3)]
+)
+def test_times_of_wrk_are_read_in_milliseconds(text, milliseconds):
+    report = wrk.Report.parse(WRK.format(p50=text, p99="1.00ms", errors=""))
+
+    assert report.p50_ms == pytest.approx(milliseconds)
 
 
 def test_what_is_no_report_of_wrk_is_refused():
@@ -138,3 +148,14 @@ async def test_a_port_that_nobody_listens_on_counts_as_failed(unused_port):
 @pytest.fixture
 def unused_port():
     return ports.block(1)
+
+
+async def test_the_upstream_counts_its_requests(tmp_path):
+    if find("nginx") is None:
+        pytest.skip("nginx is not installed")
+    async with upstream.web(tmp_path) as (port, status_port):
+        before = await in_a_thread(upstream.requests_so_far, status_port)
+        for path in (upstream.SMALL, upstream.LARGE, upstream.WHO):
+            answer = await in_a_thread(open_loop.ask_once, port, path)
+            assert answer.startswith(b"HTTP/1.1 200")
+        assert await in_a_thread(upstream.requests_so_far, status_port) == before + 4

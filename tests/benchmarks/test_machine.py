@@ -11,14 +11,14 @@ from benchmarks.workloads.listeners import listening
 from tests.e2e.upstreams import Server, echo
 
 STAT = """cpu  0 0 0 0 0 0 0 0 0 0
-cpu0 {user} 0 10 {idle} 5 0 3 0 0 0
+cpu0 {user} 0 10 {idle} {waiting} 0 3 0 0 0
 cpu1 50 0 50 0 0 0 0 0 0 0
 """
 
 
 def test_shares_are_of_what_passed_since():
-    before = Ticks.parse(STAT.format(user=100, idle=100), 0, 1)
-    after = Ticks.parse(STAT.format(user=130, idle=110), 0, 1)
+    before = Ticks.parse(STAT.format(user=100, idle=100, waiting=5), 0, 1)
+    after = Ticks.parse(STAT.format(user=130, idle=104, waiting=11), 0, 1)
 
     assert after.shares_since(before) == (0.75, 0.0)
 
