@@ -7,7 +7,9 @@ minute that they work and where we are; its numbers go to `results/quick/`.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import resource
+import signal
 import tempfile
 import time
 from pathlib import Path
@@ -25,6 +27,10 @@ from benchmarks.workloads.registry import FAMILIES, QUICK
 
 async def run(names: list[str], options: Options) -> None:
     """Measure the families against the peers, and then our daemon alone."""
+    task = asyncio.current_task()
+    assert task is not None
+    # Not to leave proxies behind when it is ended by `kill` or `timeout`.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     for name in names:
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:

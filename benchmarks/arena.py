@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import platform
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,11 @@ class Options:
     rounds: int
     seconds: int
     quick: bool
+
+
+def say(text: str) -> None:
+    """Tell who waits what is done now; the tables go to stdout."""
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
 
 
 def free_ports(count: int) -> list[int]:
@@ -95,6 +101,7 @@ class Arena:
         self, stack: contextlib.AsyncExitStack, kind: type[Peer], listeners: list[Listener]
     ) -> Peer | None:
         """Start one peer; None, with the reason noted, if it does not come up."""
+        say(f"starting {kind.title} with {len(listeners):,} listeners")
         try:
             peer = await stack.enter_async_context(kind(self.folder, listeners))
             reason = await peer.idle_reason() if isinstance(peer, KernelRelay) else None
@@ -106,6 +113,7 @@ class Arena:
         return peer
 
     def workload(self, workload: Workload) -> Workload:
+        say(workload.title)
         self.family.workloads.append(workload)
         return workload
 

@@ -135,12 +135,9 @@ def draw(families: dict[str, Family], folder: Path) -> list[Path]:
     """Write every plot for which there are numbers; return the files."""
     drawn: list[Path] = []
 
-    def one(
-        name: str, family: str, how: Callable[[list[Workload], Path], None], at: str = ""
-    ) -> None:
-        kept = families[family].workloads if family in families else []
-        if chosen := [workload for workload in kept if workload.name.startswith(at)]:
-            how(chosen, folder / name)
+    def one(name: str, family: str, how: Callable[[list[Workload], Path], None]) -> None:
+        if family in families:
+            how(families[family].workloads, folder / name)
             drawn.append(folder / name)
 
     def grown(along: str, *keys: str) -> Callable[[list[Workload], Path], None]:
@@ -157,9 +154,8 @@ def draw(families: dict[str, Family], folder: Path) -> list[Path]:
     one("idle.svg", "idle", lambda w, path: bars(w, "kib", "RSS of a connection", path))
     one(
         "listeners.svg",
-        "growth",
+        "growth-listeners",
         grown("listeners", "cpu_us", "new_cpu_us", "rss_mib"),
-        "listeners",
     )
-    one("connections.svg", "growth", grown("connections", "per_second", "cpu_us"), "connections")
+    one("connections.svg", "growth-connections", grown("connections", "per_second", "cpu_us"))
     return drawn

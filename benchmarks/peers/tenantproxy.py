@@ -39,7 +39,10 @@ class Tenantproxy(Peer):
 
     def __init__(self, folder: Path, listeners: Sequence[Listener], *, workers: int = 1) -> None:
         super().__init__(folder, listeners, workers=workers)
+        taken = {one.port for one in listeners}
         admin = ports.block(2)
+        while taken & {admin, admin + 1}:
+            admin = ports.block(2)
         self._settings = {
             "workers": workers,
             "relay": self.relay,

@@ -28,8 +28,8 @@ BY_CONNECTIONS = (
 )
 
 
-async def growth(arena: Arena) -> None:
-    """Both lines, one point after the other."""
+async def growth_listeners(arena: Arena) -> None:
+    """Each peer with each number of listeners, started anew."""
     counts = LISTENERS[:3] if arena.options.quick else LISTENERS
     for count in counts:
         workload = arena.workload(
@@ -49,6 +49,10 @@ async def growth(arena: Arena) -> None:
                 workload.samples.append(
                     Sample(kind.key, 0, {**values, "start_s": start_s}, tuple(notes))
                 )
+
+
+async def growth_connections(arena: Arena) -> None:
+    """Kept connections through one listener."""
     async with arena.all_running() as peers:
         for count in CONNECTIONS[:2] if arena.options.quick else CONNECTIONS:
             workload = arena.workload(

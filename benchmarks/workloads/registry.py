@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from benchmarks.arena import Arena
 from benchmarks.workloads.bulk import bulk
-from benchmarks.workloads.growth import growth
+from benchmarks.workloads.growth import growth_connections, growth_listeners
 from benchmarks.workloads.idle import idle
 from benchmarks.workloads.latency import latency
 from benchmarks.workloads.listeners import listeners
@@ -20,7 +20,8 @@ FAMILIES: dict[str, Callable[[Arena], Awaitable[None]]] = {
     "latency": latency,
     "idle": idle,
     "listeners": listeners,
-    "growth": growth,
+    "growth-listeners": growth_listeners,
+    "growth-connections": growth_connections,
     "workers": workers,
 }
 QUICK = ("requests", "connections", "bulk", "latency", "idle", "listeners")

@@ -49,7 +49,9 @@ def test_the_page_is_up_to_date():
 )
 def test_the_same_numbers_give_the_same_plots(tmp_path):
     Family("requests", False, [points(f"w{n}") for n in range(4)]).keep(tmp_path)
-    Family("growth", False, [points(f"listeners-{x}", x=x) for x in (1, 10)]).keep(tmp_path)
+    Family("growth-listeners", False, [points(f"listeners-{x}", x=x) for x in (1, 10)]).keep(
+        tmp_path
+    )
     # In processes of their own, for matplotlib keeps its fonts open.
     draw = "import sys; from pathlib import Path; from benchmarks import page, plots;"
     draw += "plots.draw(page.families(Path(sys.argv[1])), Path(sys.argv[2]))"
