@@ -43,6 +43,8 @@ class Sockets:
 
     def keep(self, sock: socket.socket) -> socket.socket:
         sock.setblocking(False)
+        # What was sent is then on the wire; and our listening sockets have it too.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._all.append(sock)
         return sock
 

@@ -1,0 +1,49 @@
+"""A gate is made ready for each pair anew, and for that pair alone."""
+
+from __future__ import annotations
+
+import mmap
+import os
+
+import pytest
+
+from tenantproxy.dataplane.relay.gates import CREDIT, GATE_WORDS, LOW, MOVED, TRIPPED, Gates
+
+pytestmark = pytest.mark.usefixtures("kernel_relay")
+
+
+@pytest.fixture
+def gates():
+    gates = Gates(200)
+    yield gates
+    gates.close()
+    os.close(gates.fd)
+
+
+def test_a_ready_gate_has_moved_nothing_and_has_its_whole_credit(gates):
+    at = 7 * GATE_WORDS
+    gates.words[at + MOVED], gates.words[at + TRIPPED] = 5000, 1
+    gates.reset(7, 4096)
+    words = gates.words[at : at + GATE_WORDS]
+    assert (words[MOVED], words[CREDIT], words[LOW], words[TRIPPED]) == (0, 4096, 2048, 0)
+
+
+def test_neighbours_are_left_alone(gates):
+    gates.words[6 * GATE_WORDS + MOVED] = 6
+    gates.words[8 * GATE_WORDS + MOVED] = 8
+    gates.reset(7, 1 << 40)
+    assert gates.words[6 * GATE_WORDS + MOVED] == 6
+    assert gates.words[8 * GATE_WORDS + MOVED] == 8
+    assert gates.words[6 * GATE_WORDS + TRIPPED] == gates.words[8 * GATE_WORDS + CREDIT] == 0
+
+
+def test_the_memory_is_the_kernels_own(gates):
+    """Another mapping of the map sees what is written here."""
+    with mmap.mmap(gates.fd, mmap.PAGESIZE) as other:
+        gates.reset(0, 77)
+        assert int.from_bytes(other[8 * CREDIT : 8 * CREDIT + 8], "little") == 77
+
+
+def test_the_last_slot_is_inside(gates):
+    gates.reset(199, 1)
+    assert gates.words[199 * GATE_WORDS + CREDIT] == 1
