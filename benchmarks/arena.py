@@ -143,6 +143,8 @@ class Watch:
     """None watches the CPUs alone."""
     used_s: float = 0.0
     took_s: float = 0.0
+    machine_s: float = 0.0
+    """Busy time of both CPUs, whoever used them: the kernel relay's work counts here alone."""
     notes: list[str] = field(default_factory=list)
     _pids: list[int] = field(default_factory=list)
     _before: float = 0.0
@@ -163,6 +165,7 @@ class Watch:
         if load > LOAD_IS_FULL and proxy < PROXY_IS_FREE:
             self.notes.append(LOAD_WAS_THE_LIMIT)
         self.took_s = time.perf_counter() - self._began_s
+        self.machine_s = (proxy + load) * self.took_s
         if self._pids and proxy - self.used_s / self.took_s > OTHERS_ARE_NOISE:
             self.notes.append(OTHERS_RAN)
 

@@ -30,6 +30,13 @@ def on_both_cpus() -> None:
     os.sched_setaffinity(0, {PROXY_CPU, LOAD_CPU})
 
 
+def free(pids: Iterable[int]) -> None:
+    """Let all threads of running processes run on either CPU."""
+    for pid in pids:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            os.sched_setaffinity(int(thread), {PROXY_CPU, LOAD_CPU})
+
+
 def cpu_s(pids: Iterable[int]) -> float:
     """Return the CPU time of all threads of the processes so far, in seconds.
 

@@ -22,6 +22,7 @@ FIXED = (
     ),
     Metric("p999_ms", "p99.9 ms"),
     Metric("cpu_us", "CPU us a request", ratio=True),
+    Metric("machine_us", "us of both CPUs", ratio=True),
 )
 
 
@@ -68,8 +69,10 @@ def _at_rate(
         "p99_ms": report.percentile_ms(99),
         "p999_ms": report.percentile_ms(99.9),
     }
+    answered = max(len(report.latencies_s), 1)
+    values["machine_us"] = watch.machine_s / answered * 1e6
     if peer is not None:
-        values["cpu_us"] = watch.used_s / max(len(report.latencies_s), 1) * 1e6
+        values["cpu_us"] = watch.used_s / answered * 1e6
     notes = list(watch.notes)
     if report.errors:
         notes.append(f"{report.errors} connections ended")
