@@ -38,6 +38,8 @@ def test_a_pair_takes_two_slots_until_it_is_forgotten(links, linked):
     assert links.free == PAIRS - 1
     for slots in entries(links).values():
         assert len(slots) == 2
+    linked.ours.close()
+    linked.theirs.close()
     links.forget(linked.link)
     assert links.free == PAIRS
     assert entries(links) == NO_ENTRIES

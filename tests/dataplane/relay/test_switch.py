@@ -21,7 +21,7 @@ def open_descriptors() -> int:
 def test_the_pump_moves_everything_until_it_is_asked_for(rig):
     assert rig.engine._relay.mover is rig.engine._pump
     assert rig.engine._relay.descriptors == rig.engine._relay.linked == 0
-    assert rig.engine.turn_relay("pump") == Verdict(False, "the pump was asked for")
+    assert rig.engine.turn_relay("pump") == Verdict(False, "asked for the pump")
     assert rig.engine._relay.mover is rig.engine._pump
 
 
