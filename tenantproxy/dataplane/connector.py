@@ -16,7 +16,7 @@ from functools import partial
 
 from tenantproxy.clock import monotonic_s
 from tenantproxy.dataplane.counters import Route
-from tenantproxy.dataplane.flow import Flow, Half, Socket
+from tenantproxy.dataplane.flow import Flow, Half, Socket, unread
 from tenantproxy.dataplane.listener import REJECTED
 from tenantproxy.dataplane.notices import Notices
 from tenantproxy.dataplane.pump import GONE, Pump
@@ -30,6 +30,7 @@ BACKOFF_MAX_S = 0.5
 KICK_SPACING_S = 0.0002
 """Between held flows that are tried at once because their upstream appeared."""
 
+_IN_PROGRESS = errno.EINPROGRESS
 _OPENED = int(Route.OPENED)  # an IntEnum is slower as an index
 _TYPE = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 
@@ -99,17 +100,22 @@ class Connector:
                 return
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if unread(flow.client.fd):
+                # The ACK that ends the handshake rides on these bytes: a packet less (0006).
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
             flow.at_s = now_s = monotonic_s()
             result = sock.connect_ex(endpoint.sockaddr)
-            if result in (0, errno.EINPROGRESS):
+            if result == _IN_PROGRESS and endpoint.local and not endpoint.may_self_connect:
+                result = _outcome_now(sock)  # saves an event and an epoll_ctl: 4 % of a connection
+            if result in (0, _IN_PROGRESS):
                 flow.endpoint = endpoint
                 endpoint.live += 1
                 flow.server = server = Half(sock, sock.fileno(), flow)
-                if endpoint.local and not endpoint.may_self_connect and _is_connected(sock):
-                    self._connected(flow)  # saves an event and an epoll_ctl: 4 % of a connection
-                else:
+                if result:
                     self._pump.connecting(server, self._outcome)
                     self._await(flow, now_s)
+                else:
+                    self._connected(flow)
                 return
             sock.close()
             reason = reason_of(result)
@@ -243,12 +249,19 @@ class Connector:
             self.begin(flow)
 
 
-def _is_connected(sock: Socket) -> bool:
+def _outcome_now(sock: Socket) -> int:
+    """Return the errno of a connect under way; 0 is connected.
+
+    Sending nothing asks for no more than that, and is a third of the work of
+    `getpeername`, which makes a text of the address.
+    """
     try:
-        sock.getpeername()
-    except OSError:
-        return False
-    return True
+        sock.send(b"", socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return _IN_PROGRESS
+    except OSError as error:
+        return error.errno or errno.EIO
+    return 0
 
 
 def _met_itself(sock: Socket) -> bool:

@@ -26,6 +26,9 @@ FIRST_SIZE = 65_536
 """Bytes of the first read: one answer, one chunk; grows if the flow proves to be bulk."""
 
 _LINGER_RESET = struct.pack("ii", 1, 0)
+_SIOCINQ = 0x541B
+_NONE = bytes(4)
+_count = bytearray(4)
 _SIOCOUTQNSD = 0x894B
 _INT = struct.Struct("i")
 
@@ -101,6 +104,12 @@ def reset(sock: Socket) -> None:
     except OSError:
         pass
     sock.close()
+
+
+def unread(fd: int) -> bool:
+    """Return True when bytes wait to be read (tcp(7), SIOCINQ)."""
+    fcntl.ioctl(fd, _SIOCINQ, _count)  # into a buffer of our own: half the work of a new answer
+    return _count != _NONE
 
 
 def unsent(sock: Socket) -> int:

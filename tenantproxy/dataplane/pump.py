@@ -1,8 +1,10 @@
 """The hot path: bytes from one half of a flow to the other.
 
-One level-triggered epoll holds every half; its fd is one reader of the loop
-(edge-triggered measured no faster, and a FIN reported together with data is
-never reported again). Rules:
+One epoll holds every half; its fd is one reader of the loop. A half of which
+nothing is wanted but reading is edge-triggered, and an edge is never reported
+again: so a FIN, an RST or an urgent mark that is reported together with data
+is looked after at once, and a read that filled its buffer asks for the edge
+once more. Rules:
 
 * one chunk for each half and event, so that no flow starves another;
 * a half with pending bytes pauses its peer: that is all of back-pressure;
@@ -37,9 +39,16 @@ LINGER_S = 30.0
 """Longest wait for a reader to take what came before an RST."""
 LINGER_STEP_S = 0.02
 
-IN, OUT = select.EPOLLIN, select.EPOLLOUT
+IN, OUT, RDHUP = select.EPOLLIN, select.EPOLLOUT, select.EPOLLRDHUP
 GONE = select.EPOLLERR | select.EPOLLHUP
+READ = IN | RDHUP | select.EPOLLPRI | select.EPOLLET
+"""Mask of a half that is only read. Being edge-triggered saves an `epoll_ctl` at each end of
+input, and a second look of the epoll at everything that was just read."""
+LAST = IN | RDHUP
+"""Events of a half whose remote end has said FIN, and which is otherwise well."""
 DONTWAIT = socket.MSG_DONTWAIT
+WITH_FIN = socket.MSG_DONTWAIT | socket.MSG_MORE
+"""Flags of a send that is followed by a FIN: both travel in one packet."""
 
 _ROUTE_CLOSED = int(Route.CLOSED)  # an IntEnum is slower as an index
 _DONE = CLOSED["done"]
@@ -117,7 +126,7 @@ class Pump:
             for call in work:
                 call()
 
-    def _pump(self, half: Half, _events: int) -> None:
+    def _pump(self, half: Half, events: int) -> None:
         size = half.size
         try:
             got = half.sock.recv_into(self._buffer, size, DONTWAIT)
@@ -127,14 +136,15 @@ class Pump:
             self._reset(half)
             return
         if not got:
-            self._end_of_input(half)
+            self._end_of_input(half, events)
             return
         cell = half.cell
         cell[0] += got
         cell[1] = half.last_ms = self.now_ms
         peer = half.peer
         try:
-            sent = peer.sock.send(self._view[:got], DONTWAIT)
+            last = events == LAST and got < size
+            sent = peer.sock.send(self._view[:got], WITH_FIN if last else DONTWAIT)
         except BlockingIOError:
             sent = 0
         except OSError:
@@ -146,15 +156,21 @@ class Pump:
             half.size = STALLED_SIZE
             self._watch(half, OUT if half.pending else 0)
             self._watch(peer, OUT if peer.eof or peer.paused else IN | OUT)
-        elif got == size != BUFFER_BYTES:
-            half.size = size * 4
+        elif got == size:
+            if size != BUFFER_BYTES:
+                half.size = size * 4
+            self.again(half)
+        elif events & RDHUP:
+            self._pump(half, events)  # the FIN is next: a wake-up less
+        elif events != IN:
+            self.again(half)
 
     def _first_byte(self, half: Half, events: int) -> None:
         """Read from a server for the first time: what it takes is measured."""
         flow = half.flow
         before = half.cell[0]
         half.read = self.read
-        if half.mask == IN:
+        if half.mask == READ:
             half.on = self.read
         self._pump(half, events)
         if half.cell[0] != before:
@@ -168,7 +184,12 @@ class Pump:
         else:
             self._epoll.modify(half.fd, mask)
         half.mask = mask
-        half.on = half.read if mask == IN else self._blocked
+        half.on = half.read if mask == READ else self._blocked
+
+    def again(self, half: Half) -> None:
+        """Have the edge reported once more: there may be more to read."""
+        if half.mask == READ:
+            self._epoll.modify(half.fd, READ)
 
     def _unwatch(self, half: Half) -> None:
         if half.mask != UNWATCHED:
@@ -205,13 +226,13 @@ class Pump:
             half.pending = pending[sent:]
             return
         half.pending = None
-        self._watch(half, 0 if half.eof or half.paused else IN)
+        self._watch(half, 0 if half.eof or half.paused else READ)
         peer = half.peer
         if peer.paused:
             peer.paused = False
-            self._watch(peer, IN | OUT if peer.pending else IN)
+            self._watch(peer, IN | OUT if peer.pending else READ)
 
-    def _end_of_input(self, half: Half) -> None:
+    def _end_of_input(self, half: Half, events: int) -> None:
         # The peer has nothing pending, or this half would not have been read.
         if half.broken:
             self._reset(half)
@@ -221,7 +242,11 @@ class Pump:
         if peer.eof:
             self.end(half.flow, _DONE)
             return
-        self._watch(half, OUT if half.pending else 0)
+        if half.mask == READ and not events & GONE:
+            half.mask = 0  # for us; an RST is an edge, which the epoll reports
+            half.on = self._blocked
+        else:
+            self._watch(half, OUT if half.pending else 0)
         try:
             peer.sock.shutdown(socket.SHUT_WR)
         except OSError:
@@ -238,7 +263,7 @@ class Pump:
         peer.paused = False
         peer.eof = True
         self._watch(peer, OUT if peer.pending else 0)
-        self._watch(half, 0 if half.paused else IN)
+        self._watch(half, 0 if half.paused else READ)
 
     # Beginning and end ------------------------------------------------------
 
@@ -273,15 +298,18 @@ class Pump:
         client.read, server.read = self.read, self.read_first
         self._halves[client.fd] = client
         self._halves[server.fd] = server
-        self._watch(server, IN)
-        self._watch(client, IN)
+        self._watch(server, READ)
+        # Most clients have spoken by now: not waiting for the epoll to say so saves a wake-up.
+        self._pump(client, IN)
+        if client.mask == UNWATCHED:
+            self._watch(client, READ)
 
     # For the kernel relay: read in another way, or not at all for a while -------
 
     def read_by(self, half: Half, read: Callable[[Half, int], None]) -> None:
         """Call `read` when the half can be read; it may call `self.read`."""
         half.read = read
-        if half.mask == IN:
+        if half.mask == READ:
             half.on = read
 
     def lend(self, half: Half, mask: int, on: Callable[[Half, int], None]) -> None:
@@ -296,7 +324,11 @@ class Pump:
         self._watch(half, OUT if half.pending else 0)
 
     def take_back(self, half: Half, read: Callable[[Half, int], None]) -> None:
-        """Read the half again, by `read`, unless its peer cannot be written to any more."""
+        """Read the half again, by `read`, unless its peer cannot be written to any more.
+
+        Level-triggered: what waits already is reported. If the mask becomes `READ` later,
+        `read` has to ask for the edge `again`.
+        """
         half.paused = False
         half.read = read
         if not half.eof:

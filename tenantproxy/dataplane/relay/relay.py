@@ -21,8 +21,8 @@ from collections.abc import Callable
 from errno import EOPNOTSUPP
 
 from tenantproxy.clock import monotonic_s
-from tenantproxy.dataplane.flow import Flow, Half
-from tenantproxy.dataplane.pump import GONE, Pump
+from tenantproxy.dataplane.flow import OVER, Flow, Half
+from tenantproxy.dataplane.pump import GONE, IN, Pump
 from tenantproxy.dataplane.relay.lane import Lane, Stage
 from tenantproxy.dataplane.relay.links import Link, Links
 from tenantproxy.dataplane.relay.trial import Trial
@@ -111,7 +111,7 @@ class KernelRelay:
         """Begin in the pump, on trial."""
         self._pump.join(flow)
         # A socket that another process may have too does not leave the maps when we close it.
-        if not self.linking or flow.adopted:
+        if not self.linking or flow.adopted or flow.client.mask == OVER:
             return
         if ROUND_TRIPS:
             self._trial.begin(flow)
@@ -224,7 +224,7 @@ class KernelRelay:
         self._leave(lane.opposite)
         return True
 
-    def _read_passed(self, half: Half, events: int) -> None:
+    def _read_passed(self, half: Half, _events: int) -> None:
         """Read what the program hands to user space, and take no end of input on trust.
 
         What is handed over may wait in a queue for room; a read that finds
@@ -248,8 +248,9 @@ class KernelRelay:
             self._wait(lane)
             return
         before = half.cell[0]
-        self._pump.read(half, events)
+        self._pump.read(half, IN)  # an end of input is found here, at the next turn
         lane.passed += half.cell[0] - before
+        self._pump.again(half)
 
     def _go_on(self, lane: Lane) -> bool:
         """Read again: bytes that were late may have come."""
