@@ -130,17 +130,22 @@ def check_fds(more: int) -> None:
 def hold_back_newcomers(fds: tuple[int, ...]) -> None:
     """Drop SYNs from now on: clients try again by themselves after a second.
 
-    Handshakes under way still complete and land in the accept queue.
+    Handshakes under way still complete and land in the accept queue. A kernel
+    may demand CAP_NET_ADMIN for it: without it, who comes in the last
+    milliseconds is reset, and the port closes all the same.
     """
     for fd in fds:
-        with socket.socket(fileno=os.dup(fd)) as one:
+        with socket.socket(fileno=os.dup(fd)) as one, contextlib.suppress(PermissionError):
             one.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, _NO_SYN_PROGRAM)
 
 
 def let_newcomers_in(fds: tuple[int, ...]) -> None:
     """Undo `hold_back_newcomers`; nothing happens where they are not held back."""
     for fd in fds:
-        with socket.socket(fileno=os.dup(fd)) as one, contextlib.suppress(FileNotFoundError):
+        with (
+            socket.socket(fileno=os.dup(fd)) as one,
+            contextlib.suppress(FileNotFoundError, PermissionError),
+        ):
             one.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
 
 
