@@ -27,6 +27,14 @@ def pytest_collection_modifyitems(items):
             item.fixturenames.insert(0, "leaves_no_tasks")
 
 
+def pytest_generate_tests(metafunc):
+    """Run what is marked `both_movers` with the pump, and with every flow in the kernel."""
+    find = metafunc.definition.get_closest_marker
+    if find("both_movers") and "mover" in metafunc.fixturenames:
+        movers = ["pump"] if find("pump_only") else ["pump", "kernel"]
+        metafunc.parametrize("mover", movers, indirect=True)
+
+
 @pytest.fixture
 async def leaves_no_tasks() -> AsyncIterator[None]:
     before = asyncio.all_tasks()

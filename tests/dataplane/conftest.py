@@ -3,22 +3,13 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import AsyncIterator, Iterator
-from functools import cache
 
 import pytest
 
 from tenantproxy.dataplane.counters import CounterFile
 from tenantproxy.dataplane.relay import relay
-from tenantproxy.dataplane.relay.probe import Verdict, probe
 from tests.dataplane.support import SMALL, Rig, a_rig
-
-
-def pytest_generate_tests(metafunc):
-    """Run what is marked `both_movers` with the pump, and with every flow in the kernel."""
-    find = metafunc.definition.get_closest_marker
-    if find("both_movers") and "mover" in metafunc.fixturenames:
-        movers = ["pump"] if find("pump_only") else ["pump", "kernel"]
-        metafunc.parametrize("mover", movers, indirect=True)
+from tests.movers import skip_without_kernel_relay
 
 
 @pytest.fixture
@@ -44,17 +35,6 @@ async def rig(mover) -> AsyncIterator[Rig]:
 def kernel_relay() -> None:
     """Only where the kernel relay works."""
     skip_without_kernel_relay()
-
-
-def skip_without_kernel_relay() -> None:
-    verdict = _verdict()
-    if not verdict.works:
-        pytest.skip(f"no kernel relay here: {verdict.reason}")
-
-
-@cache
-def _verdict() -> Verdict:
-    return probe()
 
 
 @pytest.fixture

@@ -104,6 +104,8 @@ class Daemon:
         fd_limit: int | None = None,
         fails_to_stop: bool = False,
         ready_within_s: float = 20.0,
+        environment: dict[str, str] | None = None,
+        prefix: tuple[str, ...] = (),
     ) -> None:
         self.file = folder / "tenantproxy.yaml"
         self.log_file = folder / "daemon.log"
@@ -112,6 +114,10 @@ class Daemon:
         self.fails_to_stop = fails_to_stop
         """The test ends the daemon by its own means; leaving only cleans up."""
         self.ready_within_s = ready_within_s
+        self.environment = environment or {}
+        """Added to ours."""
+        self.prefix = prefix
+        """A command that runs the daemon as its own."""
         self.ready_after_s = 0.0
         """From the start of the process to the first 200 of `/readyz`."""
         self.process: subprocess.Popen[bytes] | None = None
@@ -151,7 +157,7 @@ class Daemon:
         """Start the process; it may not be ready yet."""
         if write:
             self.write()
-        command = [sys.executable, "-m", "tenantproxy", "run", "-c", str(self.file)]
+        command = [*self.prefix, sys.executable, "-m", "tenantproxy", "run", "-c", str(self.file)]
         if self.fd_limit is not None:
             command = ["sh", "-c", f'ulimit -n {self.fd_limit}; exec "$@"', "sh", *command]
         self._launched_s = time.monotonic()
@@ -162,6 +168,7 @@ class Daemon:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env=os.environ | self.environment,
             )
 
     async def wait_ready(self, within_s: float = 20.0) -> None:

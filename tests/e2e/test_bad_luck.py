@@ -221,6 +221,7 @@ async def test_a_dead_upstream_costs_its_own_connections_only(run_daemon, up):
         assert errors >= 1
 
 
+@pytest.mark.both_movers
 async def test_the_next_endpoint_is_tried(run_daemon, up):
     doc = document(
         {"acme": tenant({"up": ["127.0.0.1:1", f"127.0.0.1:{up.port}"]}, web={"split": {"up": 1}})}
@@ -230,6 +231,7 @@ async def test_the_next_endpoint_is_tried(run_daemon, up):
         assert await asyncio.to_thread(burst, port, 50) == {"up": 50}
 
 
+@pytest.mark.both_movers
 async def test_an_upstream_that_never_answers_a_connect_gives_up_in_time(run_daemon):
     """A full accept queue drops handshakes, as a dead host does."""
     with socket.socket() as deaf:
@@ -288,6 +290,7 @@ async def test_a_listener_that_leads_to_itself_is_refused(folder):
     assert "itself" in said
 
 
+@pytest.mark.both_movers
 async def test_a_ring_of_listeners_ends_with_its_client(run_daemon, up):
     """Nothing can tell it from a service; it may fill one worker, and it must let go."""
     doc = document(

@@ -3,12 +3,16 @@
 import asyncio
 import hashlib
 
+import pytest
+
 from tests.e2e import procfs, upstreams
 from tests.e2e.apart import apart, serving_apart
 from tests.e2e.daemon import document, tenant, until
 from tests.e2e.integrity import MIB
 from tests.e2e.sizes import sizes
 from tests.e2e.wire import dial, dialled
+
+pytestmark = pytest.mark.both_movers
 
 
 async def ask_and_finish(port, count, length, at_once):

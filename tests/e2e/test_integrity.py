@@ -11,6 +11,8 @@ from tests.e2e.sizes import sizes
 from tests.e2e.upstreams import echo, serving
 from tests.e2e.wire import ask, dialled
 
+pytestmark = pytest.mark.both_movers
+
 
 @sizes("count,largest", (100, MIB), (1000, 16 * MIB))
 async def test_every_byte_of_many_connections(run_daemon, count, largest):

@@ -3,11 +3,14 @@
 import hashlib
 import os
 
+import pytest
+
 from tests.e2e import programs
 from tests.e2e.daemon import document, tenant
 from tests.e2e.sizes import sizes
 
 
+@pytest.mark.both_movers
 @sizes("requests", 2_000, 100_000)
 async def test_redis(run_daemon, folder, requests):
     cli, benchmark = programs.need("redis-cli"), programs.need("redis-benchmark")
@@ -49,6 +52,7 @@ async def test_redis(run_daemon, folder, requests):
             assert view["connections_total"] >= requests // 4
 
 
+@pytest.mark.both_movers
 @sizes("seconds", 1, 10)
 async def test_pgbench(run_daemon, folder, seconds):
     pgbench, psql = programs.need("pgbench"), programs.need("psql")
@@ -72,6 +76,7 @@ async def test_pgbench(run_daemon, folder, seconds):
             assert digest.strip() == "t"
 
 
+@pytest.mark.both_movers
 async def test_curl(run_daemon, folder):
     curl = programs.need("curl")
     files = folder / "files"
