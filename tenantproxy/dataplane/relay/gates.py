@@ -17,6 +17,11 @@ GATE_WORDS = 4
 GATE_BYTES = 8 * GATE_WORDS
 
 
+def low_of(moved: int, credit: int) -> int:
+    """Return when to say that credit runs low: late, for every word of it wakes the worker."""
+    return moved + (credit - moved) * 3 // 4
+
+
 class Gates:
     """The array of gates; `words[GATE_WORDS * slot + MOVED]` and so on."""
 
@@ -33,7 +38,7 @@ class Gates:
         at, words = slot * GATE_WORDS, self.words
         words[at + MOVED] = words[at + TRIPPED] = 0
         words[at + CREDIT] = credit
-        words[at + LOW] = credit // 2
+        words[at + LOW] = low_of(0, credit)
 
     def trip(self, slot: int) -> None:
         """Let nothing more through."""

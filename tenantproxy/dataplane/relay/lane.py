@@ -81,7 +81,7 @@ class Lane:
         moved_back = self._links.moved(self.opposite.slot)
         written = TcpInfo(self.source.peer.sock).written - self.base
         spoke, self.answered = moved_back != self.answered, moved_back
-        if not spoke or self._links.moved(self.slot) - written > self._links.credit // 2:
+        if not spoke or self._links.moved(self.slot) - written > self._links.credit(self.slot) // 2:
             return False
         self._links.grant(self.slot, written)
         return True

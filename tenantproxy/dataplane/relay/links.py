@@ -15,7 +15,7 @@ from tenantproxy.dataplane.relay.bpf import (
     create_map,
     load_verdict,
 )
-from tenantproxy.dataplane.relay.gates import CREDIT, GATE_WORDS, LOW, MOVED, TRIPPED, Gates
+from tenantproxy.dataplane.relay.gates import CREDIT, GATE_WORDS, LOW, MOVED, TRIPPED, Gates, low_of
 from tenantproxy.dataplane.relay.program import verdict
 from tenantproxy.dataplane.relay.ring import Ring
 
@@ -31,16 +31,17 @@ class Link:
 
 
 class Links:
-    """Links up to `pairs` pairs; `credit` bytes may wait in the kernel in each direction.
+    """Links up to `pairs` pairs; `credit` bytes may wait in the kernel, there and back.
 
     Four maps: `slots` from a socket's cookie to its slot; `gates`; `peers`,
     where the program looks up whom to send to; `sources`, whose sockets the
     program judges.
     """
 
-    def __init__(self, pairs: int, credit: int) -> None:
+    def __init__(self, pairs: int, credit: tuple[int, int]) -> None:
         """Raises OSError, with the step in `filename`, when the kernel refuses."""
-        self.credit = credit
+        self._pair_credit = credit
+        self._credit = [0] * (2 * pairs)
         self._fds: list[int] = []
         count = 2 * pairs
         try:
@@ -102,8 +103,9 @@ class Links:
         cookies = _cookie(a), _cookie(b)
         link = Link(slots, cookies)
         try:
-            for slot, cookie in zip(slots, cookies, strict=True):
-                self._gates.reset(slot, self.credit)
+            for slot, cookie, credit in zip(slots, cookies, self._pair_credit, strict=True):
+                self._credit[slot] = credit
+                self._gates.reset(slot, credit)
                 self._slots.set(cookie, slot)
             # First whom to send to, then whom to judge: the other way round, what comes in
             # between would find no peer and be dropped.
@@ -145,6 +147,10 @@ class Links:
         count: int = self._gates.words[slot * GATE_WORDS + MOVED]
         return count
 
+    def credit(self, slot: int) -> int:
+        """Return how many bytes may wait in the kernel in this direction."""
+        return self._credit[slot]
+
     def tripped(self, slot: int) -> bool:
         """Return True when what comes to this slot goes to user space."""
         return bool(self._gates.words[slot * GATE_WORDS + TRIPPED])
@@ -152,9 +158,9 @@ class Links:
     def grant(self, slot: int, written: int) -> None:
         """Give the whole credit again, counted from what the peer has written of what moved."""
         at, words = slot * GATE_WORDS, self._gates.words
-        moved, credit = words[at + MOVED], written + self.credit
+        credit = written + self._credit[slot]
         words[at + CREDIT] = credit
-        words[at + LOW] = (moved + credit) // 2
+        words[at + LOW] = low_of(words[at + MOVED], credit)
 
     def stop(self, slot: int) -> None:
         """Pass nothing on from now on; what comes goes to user space.

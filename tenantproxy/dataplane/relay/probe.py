@@ -47,7 +47,7 @@ class _Wrong(Exception):
 
 
 def _try(stack: ExitStack) -> None:
-    links = Links(pairs=1, credit=_CREDIT)
+    links = Links(pairs=1, credit=(_CREDIT, _CREDIT))
     stack.callback(links.close)
     client, ours = _connection(stack)
     server, theirs = _connection(stack)

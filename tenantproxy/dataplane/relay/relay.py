@@ -4,8 +4,8 @@ Every flow begins in the pump. After a dozen round trips without a full buffer
 it is linked, at a moment when nothing waits in user space. The kernel then
 moves its bytes and the worker sleeps, until
 
-* one direction sends a quarter of a mebibyte without a word back, or its
-  reader is slow: bulk, which the pump does better;
+* one direction uses most of its credit without a word back, or its reader is
+  slow: bulk, which the pump does better;
 * one side says FIN or RST, or the flow is to be ended.
 
 Then the lane is stopped, what moved is waited for until the destination has

@@ -60,7 +60,7 @@ class RelaySwitch:
         verdict = probe()
         if verdict.works and self._relay is None:
             try:
-                links = Links(pairs(), CREDIT_BYTES // 2)
+                links = Links(pairs(), _shares(CREDIT_BYTES))
             except OSError as error:
                 return Verdict(False, f"{error.strerror} ({error.filename})")
             self._relay = KernelRelay(
@@ -85,6 +85,11 @@ class RelaySwitch:
         """Give everything back; every flow must have ended before."""
         if self._relay is not None:
             self._relay.close()
+
+
+def _shares(credit: int) -> tuple[int, int]:
+    """Return the credit from clients and to them: answers are longer than questions."""
+    return credit // 4, credit - credit // 4
 
 
 def pairs() -> int:

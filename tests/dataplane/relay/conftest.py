@@ -17,7 +17,7 @@ Connection = tuple[socket.socket, socket.socket]
 
 @pytest.fixture
 def links(kernel_relay) -> Iterator[Links]:
-    links = Links(PAIRS, CREDIT)
+    links = Links(PAIRS, (CREDIT, CREDIT))
     yield links
     links.close()
 

@@ -25,7 +25,7 @@ def test_a_ready_gate_has_moved_nothing_and_has_its_whole_credit(gates):
     gates.words[at + MOVED], gates.words[at + TRIPPED] = 5000, 1
     gates.reset(7, 4096)
     words = gates.words[at : at + GATE_WORDS]
-    assert (words[MOVED], words[CREDIT], words[LOW], words[TRIPPED]) == (0, 4096, 2048, 0)
+    assert (words[MOVED], words[CREDIT], words[LOW], words[TRIPPED]) == (0, 4096, 3072, 0)
 
 
 def test_neighbours_are_left_alone(gates):

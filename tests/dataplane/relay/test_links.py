@@ -129,11 +129,11 @@ def test_credit_is_counted_from_what_was_written(links, linked):
     assert linked.ours.recv(1) == b"!"
 
 
-def test_after_a_grant_it_is_told_half_way_to_the_new_limit(links, linked):
+def test_after_a_grant_it_is_told_late_before_the_new_limit(links, linked):
     linked.client.sendall(bytes(CREDIT - 96))
     assert list(links.told()) == [linked.there]
     links.grant(linked.there, CREDIT - 96)
-    linked.client.sendall(bytes(CREDIT // 2 - 1))
+    linked.client.sendall(bytes(CREDIT * 3 // 4 - 1))
     assert list(links.told()) == []
     linked.client.sendall(b"!")
     assert list(links.told()) == [linked.there]
@@ -157,7 +157,7 @@ def test_if_one_step_is_refused_nothing_stays_open(kernel_relay, monkeypatch, st
 
     monkeypatch.setattr(links_module, step, refused)
     with pytest.raises(OSError, match=step):
-        Links(1, CREDIT)
+        Links(1, (CREDIT, CREDIT))
 
 
 @pytest.mark.parametrize("at", [1, 2, 3])
@@ -175,4 +175,4 @@ def test_if_memory_cannot_be_mapped_nothing_stays_open(kernel_relay, monkeypatch
 
     monkeypatch.setattr(mmap, "mmap", refused)
     with pytest.raises(OSError, match="not permitted"):
-        Links(1, CREDIT)
+        Links(1, (CREDIT, CREDIT))

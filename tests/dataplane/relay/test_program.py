@@ -38,7 +38,7 @@ def test_exactly_the_credit_passes_and_one_byte_more_does_not(links, linked):
 
 def test_user_space_is_told_once_when_low_is_passed_and_once_of_the_trip(links, linked):
     for size, tells in (
-        (CREDIT // 2 - 1, []),
+        (CREDIT * 3 // 4 - 1, []),
         (1, [linked.there]),
         (100, []),
         (CREDIT, [linked.there]),

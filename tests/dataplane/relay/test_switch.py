@@ -92,5 +92,5 @@ def test_all_credits_fit_in_the_share_of_the_memory(
 def test_the_credit_of_a_pair_is_shared_by_its_directions(kernel_relay, rig):
     rig.engine.turn_relay("kernel")
     links = rig.engine._relay._relay._links
-    assert 2 * links.credit == switch.CREDIT_BYTES
+    assert sum(links._pair_credit) == switch.CREDIT_BYTES
     assert links.free == switch.pairs()
