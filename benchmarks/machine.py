@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,20 @@ def free(pids: Iterable[int]) -> None:
     for pid in pids:
         for thread in os.listdir(f"/proc/{pid}/task"):
             os.sched_setaffinity(int(thread), {PROXY_CPU, LOAD_CPU})
+
+
+@contextlib.contextmanager
+def nothing_pinned() -> Iterator[None]:
+    """Let this process and all that it started run on either CPU; what comes later is pinned.
+
+    Who does the work, and on which CPU, then plays no part in the figures.
+    """
+    on_both_cpus()
+    try:
+        free([os.getpid(), *procfs.descendants(os.getpid())])
+        yield
+    finally:
+        load_on_its_cpu()
 
 
 def cpu_s(pids: Iterable[int]) -> float:

@@ -7,8 +7,10 @@ import statistics
 from benchmarks.arena import Arena, Watch
 from benchmarks.load import open_loop
 from benchmarks.load.wrk import wrk
+from benchmarks.machine import nothing_pinned
 from benchmarks.peers import BASELINE, Peer
 from benchmarks.results import Metric, Sample, Target, Workload
+from benchmarks.workloads.requests import of_two_cpus
 
 CONNECTIONS = 64
 DIRECT = "direct, without a proxy"
@@ -52,6 +54,18 @@ async def latency(arena: Arena) -> None:
         await arena.in_turn(workload, peers, measure)
         values, notes = _at_rate(arena.web_port, rate, seconds)
         workload.samples.append(Sample(DIRECT, 0, values, tuple(notes)))
+        if arena.options.quick:
+            return
+        free = arena.workload(
+            Workload("fixed-rate-free", f"{rate:,.0f} requests/s, all on both CPUs", FIXED)
+        )
+
+        async def measure_free(peer: Peer) -> tuple[dict[str, float], list[str]]:
+            found, said = _at_rate(peer.listeners[0].port, rate, seconds, peer)
+            return found, of_two_cpus(said)
+
+        with nothing_pinned():
+            await arena.in_turn(free, peers, measure_free)
 
 
 def _at_rate(

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 
-from benchmarks.arena import Arena, Watch
+from benchmarks.arena import LOAD_WAS_THE_LIMIT, OTHERS_RAN, Arena, Watch
 from benchmarks.load.upstream import LARGE, SMALL, requests_so_far
 from benchmarks.load.wrk import wrk
-from benchmarks.machine import free, load_on_its_cpu, on_both_cpus
+from benchmarks.machine import nothing_pinned
 from benchmarks.peers import Peer
 from benchmarks.results import Metric, Target, Workload
-from tests.e2e import procfs
 
 _MACHINE = Metric("machine_us", "us of both CPUs", ratio=True)
 _TIMES = (Metric("p50_ms", "p50 ms"), Metric("p99_ms", "p99 ms"))
@@ -73,7 +71,6 @@ async def requests(arena: Arena) -> None:
 
 
 async def _free_for_all(arena: Arena, peers: dict[str, Peer]) -> None:
-    """Nothing pinned: who does the work, and on which CPU, plays no part in the requests/s."""
     title = "64 kept connections, small answer, all on both CPUs"
     workload = arena.workload(Workload("keep-alive-free", title, KEPT))
 
@@ -81,17 +78,13 @@ async def _free_for_all(arena: Arena, peers: dict[str, Peer]) -> None:
         values, notes = await asked(arena, peer)
         return values, of_two_cpus(notes)
 
-    on_both_cpus()
-    try:
-        free([os.getpid(), *procfs.descendants(os.getpid())])
+    with nothing_pinned():
         await arena.in_turn(workload, peers, measure)
-    finally:
-        load_on_its_cpu()
 
 
 def of_two_cpus(notes: list[str]) -> list[str]:
     """Leave out who was the limit and who else ran: both CPUs are everybody's."""
-    return [note for note in notes if note.startswith("errors")]
+    return [note for note in notes if note not in (LOAD_WAS_THE_LIMIT, OTHERS_RAN)]
 
 
 async def connections(arena: Arena) -> None:
