@@ -32,6 +32,14 @@ def rss_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
 
 
+def available_bytes() -> int:
+    """Return MemAvailable: what the machine could give to programs, buffers of sockets deducted."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    raise LookupError
+
+
 def fds(pid: int) -> int:
     """Return the number of open file descriptors."""
     return len(os.listdir(f"/proc/{pid}/fd"))

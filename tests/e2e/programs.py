@@ -1,4 +1,4 @@
-"""Real servers on free ports: Redis, PostgreSQL, nginx."""
+"""Real servers on free ports: Redis, PostgreSQL, nginx, HAProxy."""
 
 from __future__ import annotations
 
@@ -113,6 +113,30 @@ async def nginx(folder: Path, files: Path | None = None) -> AsyncIterator[int]:
     command = [need("nginx"), "-p", str(folder), "-c", str(folder / "nginx.conf")]
     command += ["-e", str(folder / "nginx-error.log")]
     async with _server(command, port, folder / "nginx.log") as given:
+        yield given
+
+
+@contextlib.asynccontextmanager
+async def haproxy(folder: Path, upstream: int) -> AsyncIterator[int]:
+    """Run a HAProxy that forwards TCP to a port, with splice(2); give its own port."""
+    port = ports.block(1)
+    (folder / "haproxy.cfg").write_text(
+        f"""
+        global
+            maxconn 4000
+        defaults
+            mode tcp
+            option splice-auto
+            timeout connect 5s
+            timeout client 1h
+            timeout server 1h
+        listen relay
+            bind 127.0.0.1:{port} backlog 4096
+            server up 127.0.0.1:{upstream}
+        """
+    )
+    command = [need("haproxy"), "-db", "-f", str(folder / "haproxy.cfg")]
+    async with _server(command, port, folder / "haproxy.log") as given:
         yield given
 
 

@@ -158,6 +158,17 @@ async def pour(wire: Wire) -> None:
         await wire.send(POOL)
 
 
+def chat_then_send(rounds: int, length: int) -> Behaviour:
+    """Answer `rounds` messages of one byte, then send `length` bytes."""
+    return functools.partial(_chat_then_send, rounds, length)
+
+
+async def _chat_then_send(rounds: int, length: int, wire: Wire) -> None:
+    for _ in range(rounds):
+        await wire.send(await wire.exactly(1))
+    await send_pool(wire, length)
+
+
 async def swallow(wire: Wire) -> int:
     """Read to the end and say nothing."""
     total = 0
