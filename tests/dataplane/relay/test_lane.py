@@ -99,6 +99,20 @@ def test_a_conversation_gets_credit_again(lanes):
     assert not lanes.links.tripped(lane.slot)
 
 
+def test_credit_given_again_is_no_more_than_the_first(lanes):
+    linked, lane = lanes.linked, lanes.there
+    linked.client.sendall(bytes(1000))
+    exactly(linked.server, 1000)
+    linked.server.sendall(b"ok")
+    exactly(linked.client, 2)
+    assert lane.grant()
+    linked.client.sendall(bytes(CREDIT))
+    exactly(linked.server, CREDIT)
+    assert not lanes.links.tripped(lane.slot)
+    linked.client.sendall(b"!")
+    assert linked.ours.recv(1) == b"!"
+
+
 def test_without_a_word_back_there_is_no_credit(lanes):
     linked, lane = lanes.linked, lanes.there
     linked.server.sendall(b"ok")

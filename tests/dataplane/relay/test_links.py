@@ -66,6 +66,14 @@ def test_what_was_queued_before_is_passed_on_first(links, connect):
     assert exactly(client, 13) == b"BEFORE, AFTER"
 
 
+def test_what_was_queued_before_does_not_wait_for_more(links, connect):
+    client, ours = connect()
+    server, theirs = connect()
+    client.sendall(b"before")
+    links.link(ours, theirs)
+    assert server.recv(100) == b"before"
+
+
 def test_a_slot_is_clean_for_the_next_pair(links, connect):
     for number in range(3 * PAIRS):
         client, ours = connect()
