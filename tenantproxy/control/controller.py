@@ -71,6 +71,7 @@ class Controller(Looking):
         self._notices = Notices(self._events)
         self._fleet = Fleet(
             workers,
+            shared=proxy.accept == "shared",
             on_ready=self._worker_ready,
             on_lost=self._worker_lost,
             on_report=self._report,

@@ -60,19 +60,22 @@ class Fleet:
 
     `on_ready(index)`, `on_lost(index, reason)` and `on_report(index,
     message)` are called on the loop. A lost worker is lost once; its slot
-    becomes ready again with a new process.
+    becomes ready again with a new process. With `shared` the workers accept
+    from the same sockets, so they get to see each other's counters.
     """
 
     def __init__(
         self,
         count: int,
         *,
+        shared: bool,
         on_ready: Callable[[int], None],
         on_lost: Callable[[int, str], None],
         on_report: Callable[[int, Message], None],
     ) -> None:
         self.workers = [Worker(index) for index in range(count)]
         self._on_ready, self._on_lost, self._on_report = on_ready, on_lost, on_report
+        self._shared = shared
         self._ending = False
 
     def start(self, background: Background) -> None:
@@ -166,6 +169,7 @@ class Fleet:
 
     async def _spawn(self, worker: Worker) -> asyncio.subprocess.Process:
         ours, theirs = channel_pair()
+        peers = [one.counters_fd for one in self.workers if self._shared and one is not worker]
         try:
             worker.process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -175,8 +179,9 @@ class Fleet:
                 f"--channel-fd={theirs.fileno()}",
                 f"--counters-fd={worker.counters_fd}",
                 f"--index={worker.index}",
+                f"--peer-fds={','.join(map(str, peers))}",
                 stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(), worker.counters_fd),
+                pass_fds=(theirs.fileno(), worker.counters_fd, *peers),
                 env={**os.environ, "PYTHONPATH": _import_path()},
             )
         except BaseException:

@@ -25,6 +25,10 @@ READY = 64
 """Listeners of one wake-up."""
 SWEEP_PASS = 1024
 """Accepts of one pass over a queue that is swept."""
+TURN_S = 0.001
+"""How long workers that have fewer connections get to take one before we do."""
+AFTER_TURN = 1
+"""Accepts of a worker that has let the others go first, in spite of what it has."""
 REFUSED_PAUSE_S = 0.1
 """Pause after accept(2) failed for want of descriptors or memory in spite of the reserve."""
 CALM_S = 1.0
@@ -38,7 +42,9 @@ class Acceptor:
     """Accepts from the listeners added, while descriptors last.
 
     `begin(listener, fd)` gets each connection. `in_use()` is how many
-    descriptors flows have, or will have when they are connected.
+    descriptors flows have, or will have when they are connected. `room()` is
+    how many connections we may take before workers that share our sockets
+    had their turn.
     """
 
     def __init__(
@@ -46,11 +52,13 @@ class Acceptor:
         loop: AbstractEventLoop,
         begin: Callable[[Listener, int], None],
         in_use: Callable[[], int],
+        room: Callable[[], int],
         notices: Notices,
     ) -> None:
         self._loop = loop
         self._begin = begin
         self._in_use = in_use
+        self._room = room
         self._notices = notices
         self._epoll = select.epoll()
         self._listeners: dict[int, Listener] = {}
@@ -58,6 +66,8 @@ class Acceptor:
         self._limit = soft - sum(1 for _ in Path("/proc/self/fd").iterdir())
         self.paused = False
         self.pauses = 0
+        self._turn: TimerHandle | None = None
+        """Set while the others have their turn."""
         self._retry: TimerHandle | None = None
         self._calm: TimerHandle | None = None
         loop.add_reader(self._epoll.fileno(), self._ready)
@@ -97,14 +107,30 @@ class Acceptor:
         """Leave the loop."""
         if not self.paused:
             self._loop.remove_reader(self._epoll.fileno())
-        for timer in (self._retry, self._calm):
+        for timer in (self._turn, self._retry, self._calm):
             if timer is not None:
                 timer.cancel()
         self._epoll.close()
 
     def _ready(self) -> None:
         events = self._epoll.poll(0, READY)
-        share = max(1, BATCH // (len(events) or 1))
+        if not events:  # another worker was faster
+            return
+        room = self._room()
+        if room > 0:
+            self._take(events, room)
+        else:
+            self._loop.remove_reader(self._epoll.fileno())
+            self._turn = self._loop.call_later(TURN_S, self._our_turn)
+
+    def _our_turn(self) -> None:
+        self._turn = None
+        if not self.paused:
+            self._loop.add_reader(self._epoll.fileno(), self._ready)
+            self._take(self._epoll.poll(0, READY), max(self._room(), AFTER_TURN))
+
+    def _take(self, events: list[tuple[int, int]], most: int) -> None:
+        share = max(1, min(most, BATCH) // (len(events) or 1))
         for fd, _ in events:
             listener = self._listeners.get(fd)
             if listener is not None and not self.paused:

@@ -23,6 +23,7 @@ from tenantproxy.dataplane.ending import Drain, IdleSweeps
 from tenantproxy.dataplane.flow import Flow, Half, Socket, reset
 from tenantproxy.dataplane.listener import CLOSED, REJECTED, Listener
 from tenantproxy.dataplane.notices import Notices
+from tenantproxy.dataplane.peers import Peers
 from tenantproxy.dataplane.pulse import Pulse
 from tenantproxy.dataplane.pump import Pump
 from tenantproxy.dataplane.relay.probe import Verdict
@@ -33,17 +34,23 @@ from tenantproxy.model.spec import RelayMode
 
 _ACCEPTED = int(Word.ACCEPTED)  # an IntEnum is slower as an index
 _LAST_MS = int(Word.LAST_MS)
+_CONNECTIONS = int(Header.CONNECTIONS)
 
 
 class Engine:
     """Serves on a loop until `close()`. `send` takes reports and never waits."""
 
     def __init__(
-        self, loop: AbstractEventLoop, counters: CounterFile, send: Callable[[m.Report], None]
+        self,
+        loop: AbstractEventLoop,
+        counters: CounterFile,
+        send: Callable[[m.Report], None],
+        peers: Peers | None = None,
     ) -> None:
         self._loop = loop
         self._counters = counters
         self._send = send
+        self._peers = peers or Peers()
         self._upstreams: dict[int, Upstream] = {}
         self._listeners: dict[int, Listener] = {}
         self._flows = 0
@@ -60,7 +67,7 @@ class Engine:
             self._rejected,
             self._broke,
         )
-        self._acceptor = Acceptor(loop, self._begin, self._in_use, self._notices)
+        self._acceptor = Acceptor(loop, self._begin, self._in_use, self._room, self._notices)
         self._acceptor.pauses = counters.words[Header.ACCEPT_PAUSES]  # a predecessor's count
         self._stopping = Stopping(loop, self._acceptor, send)
         self._idle = IdleSweeps(loop, self._cut_idle)
@@ -125,8 +132,14 @@ class Engine:
                 self._cut(flow, CLOSED["shutdown"], abort=True)
         self._gauges()
         for part in (
-            self._acceptor, self._connector, self._relay, self._pump, self._notices, self._pulse
-        ):  # fmt: skip
+            self._acceptor,
+            self._connector,
+            self._relay,
+            self._pump,
+            self._notices,
+            self._pulse,
+            self._peers,
+        ):
             part.close()
 
     # Orders -------------------------------------------------------------------
@@ -222,6 +235,7 @@ class Engine:
         flow.adopted = adopted
         listener.flows.add(flow)
         self._flows += 1
+        self._counters.words[_CONNECTIONS] = self._flows  # our peers look at it
         if listener.idle_timer is None:
             self._idle.watch(listener)
         self._connector.begin(flow)
@@ -296,6 +310,10 @@ class Engine:
 
     def _in_use(self) -> int:
         return 2 * self._flows + self._pump.lingering + self._relay.descriptors
+
+    def _room(self) -> int:
+        self._counters.words[_CONNECTIONS] = self._flows
+        return self._peers.room(self._flows, self._pump.touch())
 
     def _gauges(self) -> None:
         words = self._counters.words

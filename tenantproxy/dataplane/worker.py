@@ -1,7 +1,7 @@
 """The worker process: an engine, a channel to control, and nothing else.
 
 Started as `python -m tenantproxy.dataplane.worker --channel-fd N --counters-fd M
---index I`. It lives exactly as long as control wants: it ends when told to
+--index I [--peer-fds A,B]`. It lives exactly as long as control wants: it ends when told to
 (`Quit`, exit code 0), when the channel closes, and when control dies. Signals
 meant for people (Ctrl-C reaches the whole process group) do nothing here.
 """
@@ -23,6 +23,7 @@ from tenantproxy.dataplane.channel import Channel
 from tenantproxy.dataplane.counters import CounterFile
 from tenantproxy.dataplane.engine import Engine
 from tenantproxy.dataplane.messages import VERSION, Message, Quit, Ready
+from tenantproxy.dataplane.peers import Peers
 
 EXIT_ORPHANED = 3
 """Exit code when control went away."""
@@ -35,12 +36,12 @@ _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
 class Worker:
     """Puts an engine at the end of a channel."""
 
-    def __init__(self, channel: socket.socket, counters: CounterFile) -> None:
+    def __init__(self, channel: socket.socket, counters: CounterFile, peers: Peers) -> None:
         loop = asyncio.get_running_loop()
         self.done: asyncio.Future[int] = loop.create_future()
         """The exit code."""
         self._channel = Channel(channel, on_message=self._order, on_close=self._orphaned)
-        self.engine = Engine(loop, counters, self._channel.send)
+        self.engine = Engine(loop, counters, self._channel.send, peers)
 
     def start(self) -> None:
         """Say that we are ready and obey from now on."""
@@ -79,13 +80,15 @@ def die_with_parent() -> None:
         raise SystemExit(EXIT_ORPHANED)
 
 
-async def serve(channel_fd: int, counters_fd: int) -> int:
+async def serve(channel_fd: int, counters_fd: int, peer_fds: list[int]) -> int:
     """Work until told otherwise; return the exit code."""
     counters = CounterFile(counters_fd)
-    os.close(counters_fd)
+    peers = Peers(peer_fds)
+    for fd in (counters_fd, *peer_fds):
+        os.close(fd)
     channel = socket.socket(fileno=channel_fd)
     channel.setblocking(False)
-    worker = Worker(channel, counters)
+    worker = Worker(channel, counters, peers)
     worker.start()
     gc.collect()
     gc.freeze()
@@ -101,11 +104,17 @@ def main() -> None:
     parser.add_argument("--channel-fd", type=int, required=True)
     parser.add_argument("--counters-fd", type=int, required=True)
     parser.add_argument("--index", type=int, required=True, help="seen in the process list only")
+    parser.add_argument(
+        "--peer-fds",
+        type=lambda text: [int(fd) for fd in text.split(",") if fd],
+        default="",
+        help="counters of the workers that accept from the same sockets",
+    )
     args = parser.parse_args()
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     die_with_parent()
-    code = uvloop.run(serve(args.channel_fd, args.counters_fd))
+    code = uvloop.run(serve(args.channel_fd, args.counters_fd, args.peer_fds))
     sys.stdout.flush()
     os._exit(code)  # tearing the interpreter down takes long and frees nothing of use
 

@@ -19,6 +19,7 @@ class Heard:
     def fleet(self, count):
         return Fleet(
             count,
+            shared=True,
             on_ready=self.ready.append,
             on_lost=lambda index, why: self.lost.append((index, why)),
             on_report=lambda *_: None,
