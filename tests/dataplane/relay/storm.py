@@ -225,9 +225,9 @@ class Talk:
             (self.server, self.client, counted_out),
         ):
             way = f"{a.name} to {b.name}: sent {a.sent}, counted {counted}, got {b.received}"
+            if not b.received <= counted <= a.sent:
+                told.append(f"{way}, miscounted")
             if b.has_reset:
-                if not b.received <= counted <= a.sent:
-                    told.append(f"{way}, though no more can have come")
                 continue
             if not b.saw:
                 told.append(f"{way}, and it never ended")
@@ -242,8 +242,6 @@ class Talk:
                 told.append(f"{way}, cut short")
             elif not self.cut and b.received != a.sent:
                 told.append(f"{way}, not whole")
-            if counted > a.sent:
-                told.append(f"{way}, counted twice")
         if told:
             told.append(" ".join(self.story))
         return told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import random
+import select
 import socket
 
 import pytest
@@ -173,6 +174,9 @@ async def test_while_it_is_linked_the_worker_sleeps(rig):
     rig.engine._loop.add_reader(pump._epoll.fileno(), counting)
     await talk(client, end, 100)
     assert turns == 0
+    # With EPOLLIN the kernel would wake us and find nothing to tell: that is not seen here.
+    flow = the_flow(rig)
+    assert not (flow.client.mask | flow.server.mask) & select.EPOLLIN
 
 
 async def test_no_more_pairs_than_there_is_room_for(rig, monkeypatch):
@@ -432,6 +436,16 @@ async def test_bytes_in_the_kernel_count_while_the_connection_lives(rig):
     await until(lambda: rig.books.route() == (1, 0, before[2] + 1000, before[3] + 70_000))
     flow = the_flow(rig)
     assert max(flow.client.last_ms, flow.server.last_ms) > 0
+
+
+@pytest.mark.parametrize("mode", ["kill", "drain"])
+async def test_bytes_since_the_last_beat_count_when_the_flow_is_cut(rig, mode):
+    client, end = await linked_pair(rig)
+    before = rig.books.route()
+    await send(client, bytes(1000))
+    await receive(end, 1000)
+    rig.order(m.EndConnections((1,), mode, 0.0, forget=False))
+    assert rig.books.route() == (1, 1, before[2] + 1000, before[3])
 
 
 async def test_a_silent_linked_pair_does_not_look_busy(rig):
