@@ -109,6 +109,7 @@ def lines(workloads: Sequence[Workload], metrics: Sequence[Metric], along: str, 
                         label=title(peer) if number == 0 else None,
                     )
             ax.set_xscale("log")
+            ax.minorticks_off()
             ax.set_ylim(bottom=0)
             ax.set_xlabel(along)
             ax.set_title(metric.title, fontsize=9, color=INK)

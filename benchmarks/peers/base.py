@@ -16,6 +16,7 @@ import socket
 import string
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +91,8 @@ class Peer(abc.ABC):
         self.listeners = list(listeners)
         self.workers = workers
         self.cpus = str(PROXY_CPU) if workers == 1 else None
+        self.start_s = 0.0
+        """From the start of its process to the first request served, the last port open."""
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
@@ -136,6 +139,7 @@ class Peer(abc.ABC):
 
     async def __aenter__(self) -> Self:
         self.configure()
+        began_s = time.perf_counter()
         pin = ["taskset", "-c", self.cpus] if self.cpus else []
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -150,6 +154,7 @@ class Peer(abc.ABC):
         except BaseException:
             await self._stop()
             raise
+        self.start_s = time.perf_counter() - began_s
         return self
 
     async def __aexit__(self, *_: object) -> None:

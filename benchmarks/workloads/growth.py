@@ -36,18 +36,16 @@ async def growth_listeners(arena: Arena) -> None:
             Workload(f"listeners-{count}", f"{count:,} listeners", BY_LISTENERS, x=count)
         )
         for kind in arena.chosen():
-            began = asyncio.get_running_loop().time()
             async with contextlib.AsyncExitStack() as stack:
                 peer = await _started(arena, workload, stack, kind, count)
                 if peer is None:
                     continue
-                start_s = asyncio.get_running_loop().time() - began
                 try:
                     values, notes = await _over_all(peer, arena.options.seconds)
                 except (AssertionError, OSError) as error:
                     values, notes = {}, [f"failed: {str(error)[-160:]}"]
                 workload.samples.append(
-                    Sample(kind.key, 0, {**values, "start_s": start_s}, tuple(notes))
+                    Sample(kind.key, 0, {**values, "start_s": peer.start_s}, tuple(notes))
                 )
 
 

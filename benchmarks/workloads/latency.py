@@ -1,10 +1,10 @@
-"""Latency at half of HAProxy's maximum, which is measured in the same run."""
+"""Latency at half and a quarter of HAProxy's maximum, which is measured in the same run."""
 
 from __future__ import annotations
 
 import statistics
 
-from benchmarks.arena import Arena, Watch
+from benchmarks.arena import LOAD_WAS_THE_LIMIT, Arena, Watch
 from benchmarks.load import open_loop
 from benchmarks.load.wrk import wrk
 from benchmarks.machine import nothing_pinned
@@ -13,7 +13,10 @@ from benchmarks.results import Metric, Sample, Target, Workload
 from benchmarks.workloads.requests import of_two_cpus
 
 CONNECTIONS = 64
+PERCENTS = (50, 25)
+"""At half, client, upstream and the work of the kernel relay can fill the load's CPU."""
 DIRECT = "direct, without a proxy"
+FULL = "the load's CPU was full: some of the latency is its own"
 FIXED = (
     Metric("p50_ms", "p50 ms", ratio=True),
     Metric(
@@ -32,40 +35,45 @@ async def latency(arena: Arena) -> None:
     """Each request is timed from the moment when it was due."""
     async with arena.all_running() as peers:
         if BASELINE not in peers:
-            arena.family.skipped[BASELINE] = "the rate is half of its maximum, so nothing was run"
+            arena.family.skipped.setdefault(
+                BASELINE, "rates are shares of its maximum: nothing ran"
+            )
             return
         seconds = arena.options.seconds
         most = [
             (await wrk(peers[BASELINE].listeners[0].port, seconds=seconds)).per_second
             for _ in range(1 if arena.options.quick else 3)
         ]
-        rate = round(statistics.median(most) / 2, -2)
-        workload = arena.workload(
-            Workload(
-                "fixed-rate",
-                f"{rate:,.0f} requests/s, half of HAProxy's maximum, {CONNECTIONS} connections",
-                FIXED,
-            )
-        )
+        for percent in PERCENTS:
+            await _fixed(arena, peers, statistics.median(most), percent)
+        if not arena.options.quick:
+            await _free_for_all(arena, peers, statistics.median(most))
 
-        async def measure(peer: Peer) -> tuple[dict[str, float], list[str]]:
-            return _at_rate(peer.listeners[0].port, rate, seconds, peer)
 
+async def _fixed(arena: Arena, peers: dict[str, Peer], most: float, percent: int) -> None:
+    rate = round(most * percent / 100, -2)
+    title = f"{rate:,.0f} requests/s, {percent} % of HAProxy's maximum, {CONNECTIONS} connections"
+    workload = arena.workload(Workload(f"fixed-rate-{percent}", title, FIXED))
+
+    async def measure(peer: Peer) -> tuple[dict[str, float], list[str]]:
+        return _at_rate(peer.listeners[0].port, rate, arena.options.seconds, peer)
+
+    await arena.in_turn(workload, peers, measure)
+    values, notes = _at_rate(arena.web_port, rate, arena.options.seconds)
+    workload.samples.append(Sample(DIRECT, 0, values, tuple(notes)))
+
+
+async def _free_for_all(arena: Arena, peers: dict[str, Peer], most: float) -> None:
+    rate = round(most / 2, -2)
+    title = f"{rate:,.0f} requests/s, half of HAProxy's maximum, all on both CPUs"
+    workload = arena.workload(Workload("fixed-rate-free", title, FIXED))
+
+    async def measure(peer: Peer) -> tuple[dict[str, float], list[str]]:
+        values, notes = _at_rate(peer.listeners[0].port, rate, arena.options.seconds, peer)
+        return values, of_two_cpus(notes)
+
+    with nothing_pinned():
         await arena.in_turn(workload, peers, measure)
-        values, notes = _at_rate(arena.web_port, rate, seconds)
-        workload.samples.append(Sample(DIRECT, 0, values, tuple(notes)))
-        if arena.options.quick:
-            return
-        free = arena.workload(
-            Workload("fixed-rate-free", f"{rate:,.0f} requests/s, all on both CPUs", FIXED)
-        )
-
-        async def measure_free(peer: Peer) -> tuple[dict[str, float], list[str]]:
-            found, said = _at_rate(peer.listeners[0].port, rate, seconds, peer)
-            return found, of_two_cpus(said)
-
-        with nothing_pinned():
-            await arena.in_turn(free, peers, measure_free)
 
 
 def _at_rate(
@@ -87,7 +95,7 @@ def _at_rate(
     values["machine_us"] = watch.machine_s / answered * 1e6
     if peer is not None:
         values["cpu_us"] = watch.used_s / answered * 1e6
-    notes = list(watch.notes)
+    notes = [FULL if note == LOAD_WAS_THE_LIMIT else note for note in watch.notes]
     if report.errors:
         notes.append(f"{report.errors} connections ended")
     if report.unanswered:

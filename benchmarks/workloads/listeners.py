@@ -27,14 +27,14 @@ REWEIGHS, HELD, PER_SECOND, SECONDS = 4, 200, 2000, 5.0
 LIFE = (
     Metric(
         "open_s",
-        "open 2,000: all accept, s",
+        "open: all accept, s",
         ratio=True,
         targets=(Target("tenantproxy", 0.2, "value"),),
     ),
     Metric("served_s", "all serve, s"),
     Metric("one_more_ms", "one more, p50 ms", ratio=True),
     Metric("one_more_worst_ms", "slowest ms"),
-    Metric("close_s", "close 2,000, s", ratio=True),
+    Metric("close_s", "close, s", ratio=True),
     Metric("kib", "KiB RSS each"),
 )
 WEIGHTS = (
@@ -47,7 +47,8 @@ WEIGHTS = (
 
 async def listeners(arena: Arena) -> None:
     """Open 2,000 at once, one more on top, close them; reweigh."""
-    life = arena.workload(Workload("listeners", "Listeners at run time", LIFE))
+    title = f"{_count(arena):,} listeners at run time, and one more on top of them"
+    life = arena.workload(Workload("listeners", title, LIFE))
     for kind in arena.chosen(among=WITHOUT_RELAY):
         if kind.opens_by is None:
             life.samples.append(Sample(kind.key, 0, {}, ("a new port needs a restart",)))
@@ -62,6 +63,10 @@ async def listeners(arena: Arena) -> None:
             kind = EnvoyThatDrainsSoon  # noqa: PLW2901 - the same peer, watched for seconds, not minutes
             note += "; drain time set to 2 s, by default they are cut after 600 s"
         await _one(arena, weights, kind, _reweigh, note)
+
+
+def _count(arena: Arena) -> int:
+    return 200 if arena.options.quick else OPENED
 
 
 async def _one(
@@ -79,7 +84,7 @@ async def _one(
 
 
 async def _life(arena: Arena, peer: Peer) -> dict[str, float]:
-    base, count = peer.listeners[0], 200 if arena.options.quick else OPENED
+    base, count = peer.listeners[0], _count(arena)
     spare = arena.listeners(count + ON_TOP)
     more, on_top = spare[:count], spare[count:]
     before = rss_bytes(peer.pids())
