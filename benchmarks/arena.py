@@ -179,6 +179,8 @@ async def arena(folder: Path, name: str, options: Options) -> AsyncIterator[Aren
         machine={
             "kernel": ".".join(platform.release().split(".")[:2]),
             "python": platform.python_version(),
+            "rounds": str(options.rounds),
+            "seconds": str(options.seconds),
         },
     )
     async with web(folder) as (web_port, status_port), iperf3_server() as bulk_port:

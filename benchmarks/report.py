@@ -157,7 +157,7 @@ def text(family: Family) -> str:
                 for at, (cell, width) in enumerate(zip(row, widths, strict=True))
             ]
             lines.append("  " + "  ".join(cells).rstrip())
-    return "\n".join([*lines, *_left_out(family)])
+    return "\n".join([*lines, *_told_at_the_end(family)])
 
 
 def markdown(family: Family) -> str:
@@ -172,8 +172,18 @@ def markdown(family: Family) -> str:
         lines.append("|---|" + "--:|" * (len(head) - 2) + last)
         lines += ["| " + " | ".join(row) + " |" for row in body]
         lines.append("")
-    return "\n".join([*lines, *_left_out(family)]).rstrip()
+    return "\n".join([*lines, *_told_at_the_end(family)]).rstrip()
 
 
-def _left_out(family: Family) -> list[str]:
-    return [f"Not measured: {title(peer)}: {why}." for peer, why in family.skipped.items()]
+def _told_at_the_end(family: Family) -> list[str]:
+    said = family.machine
+    versions = ", ".join(f"{title(key)} {said[key]}" for key in PEERS if key in said)
+    run = (
+        f"Linux {said['kernel']}, Python {said['python']}, {versions}; "
+        f"up to {said['rounds']} rounds of {said['seconds']} s."
+    )
+    return [
+        "",
+        run,
+        *(f"Not measured: {title(one)}: {why}." for one, why in family.skipped.items()),
+    ]

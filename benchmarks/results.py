@@ -113,7 +113,7 @@ class Family:
     skipped: dict[str, str] = field(default_factory=dict)
     """Peers that were not measured, and why."""
     machine: dict[str, str] = field(default_factory=dict)
-    """Kernel, Python, versions of the peers."""
+    """Kernel, Python, rounds and seconds of a run, versions of the peers."""
 
     def to_json(self) -> str:
         body = asdict(self)

@@ -12,6 +12,7 @@ RATE = Metric(
     ratio=True,
     targets=(Target("tenantproxy", 0.9),),
 )
+MACHINE = {"kernel": "6.1", "python": "3.11.7", "rounds": "5", "seconds": "2", "haproxy": "2.6.12"}
 OPEN = Metric("open_s", "open, s", targets=(Target("tenantproxy", 0.2, "value"),))
 
 
@@ -86,17 +87,23 @@ def test_points_of_a_line_share_a_table_for_each_metric():
 
 @pytest.mark.parametrize("write", [report.text, report.markdown])
 def test_what_was_not_measured_is_named_with_the_reason(write):
-    family = Family("requests", False, [measured(950.0)], {"traefik": "it is not installed"})
+    family = Family(
+        "requests", False, [measured(950.0)], {"traefik": "it is not installed"}, MACHINE
+    )
 
     assert "Not measured: traefik: it is not installed." in write(family)
 
 
 def test_quick_tables_say_so():
-    assert "quick: it says little" in report.text(Family("requests", True, [measured(1.0)]))
+    assert "quick: it says little" in report.text(
+        Family("requests", True, [measured(1.0)], machine=MACHINE)
+    )
 
 
 def test_markdown_has_as_many_cells_in_every_line():
-    lines = report.markdown(Family("requests", False, [measured(950.0)])).splitlines()
+    lines = report.markdown(
+        Family("requests", False, [measured(950.0)], machine=MACHINE)
+    ).splitlines()
 
     assert {line.count("|") for line in lines if line.startswith("|")} == {5}
 
@@ -115,3 +122,11 @@ def test_a_target_of_what_was_not_measured_is_left_out():
     nobody = Workload("o", "Opening", (OPEN,), [Sample("envoy", 0, {"open_s": 0.25})])
 
     assert len(report.targets([Family("f", False, [nobody])]).splitlines()) == 2
+
+
+@pytest.mark.parametrize("write", [report.text, report.markdown])
+def test_versions_and_the_length_of_runs_are_said(write):
+    family = Family("requests", False, [measured(950.0)], machine=MACHINE)
+
+    said = "Linux 6.1, Python 3.11.7, HAProxy 2.6.12; up to 5 rounds of 2 s."
+    assert said in write(family).splitlines()
