@@ -70,7 +70,7 @@ async def _free_for_all(arena: Arena, peers: dict[str, Peer], most: float) -> No
 
     async def measure(peer: Peer) -> tuple[dict[str, float], list[str]]:
         values, notes = _at_rate(peer.listeners[0].port, rate, arena.options.seconds, peer)
-        return values, of_two_cpus(notes)
+        return values, [note for note in of_two_cpus(notes) if note != FULL]
 
     with nothing_pinned():
         await arena.in_turn(workload, peers, measure)
