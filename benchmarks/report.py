@@ -177,7 +177,9 @@ def markdown(family: Family) -> str:
 
 def _told_at_the_end(family: Family) -> list[str]:
     said = family.machine
-    versions = ", ".join(f"{title(key)} {said[key]}" for key in PEERS if key in said)
+    # "kernel" is Linux's version here, and the relay is of the same version as ourselves.
+    peers = [key for key in PEERS if key in said and key != "kernel"]
+    versions = ", ".join(f"{title(key)} {said[key]}" for key in peers)
     run = (
         f"Linux {said['kernel']}, Python {said['python']}, {versions}; "
         f"up to {said['rounds']} rounds of {said['seconds']} s."
