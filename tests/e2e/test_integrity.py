@@ -109,8 +109,12 @@ async def test_bytes_of_a_live_connection_count_while_it_lives(run_daemon):
         async with run_daemon(doc) as daemon, dialled(await daemon.port("acme/web")) as wire:
             await wire.send(b"x" * 1000)
             assert await wire.exactly(1000) == b"x" * 1000
-            view = await daemon.listener("acme/web")
-            assert (view["connections"], view["bytes_in"], view["bytes_out"]) == (1, 1000, 1000)
+
+            async def counted():  # at once by the pump, within a tenth of a second by the kernel
+                view = await daemon.listener("acme/web")
+                return (view["connections"], view["bytes_in"], view["bytes_out"]) == (1, 1000, 1000)
+
+            await until(counted)
             samples = await daemon.metrics()
             moved = [
                 value
