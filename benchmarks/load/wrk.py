@@ -28,7 +28,7 @@ class Report:
         Raises:
             ValueError: it is no report.
         """
-        latency = dict(re.findall(r"^\s+(50|99)%\s+(\S+)$", text, re.MULTILINE))
+        latency = dict(re.findall(r"^\s+(50|99)%\s+(\S+)\s*$", text, re.MULTILINE))
         rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
         count = re.search(r"(\d+) requests in", text)
         if rate is None or count is None or len(latency) != 2:

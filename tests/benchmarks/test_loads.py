@@ -42,7 +42,9 @@ def test_errors_of_wrk_are_kept(errors):
 
 
 @pytest.mark.parametrize(
-    ("text", "milliseconds"), [("20.00us", 0.02), ("1.50ms", 1.5), ("2.00s", 2000), ("1.00m", 60e3)]
+    ("text", "milliseconds"),
+    # wrk fills units of one letter up with a space
+    [("20.00us", 0.02), ("1.50ms", 1.5), ("2.00s ", 2000), ("1.00m ", 60e3)],
 )
 def test_times_of_wrk_are_read_in_milliseconds(text, milliseconds):
     report = wrk.Report.parse(WRK.format(p50=text, p99="1.00ms", errors=""))
