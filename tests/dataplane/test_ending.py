@@ -132,11 +132,11 @@ async def test_a_silent_connection_ends_at_the_idle_timeout_and_a_talking_one_do
     rig, monkeypatch
 ):
     monkeypatch.setattr(ending, "IDLE_PERIOD_MIN_S", 0.02)
-    port, server = rig.serve(idle_timeout_s=0.3)
+    port, server = rig.serve(idle_timeout_s=0.6)
     silent, _ = await rig.pair(port, server)
     talking, talking_end = await rig.pair(port, server)
     reading = asyncio.ensure_future(receive_all(silent))
-    for _ in range(12):
+    for _ in range(18):
         await send(talking_end, b"x")
         await receive(talking, 1)
         await asyncio.sleep(0.05)

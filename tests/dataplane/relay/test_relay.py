@@ -412,6 +412,16 @@ async def test_a_slow_reader_of_an_ended_flow_costs_few_looks(rig, monkeypatch):
     assert len(await receive_all(client)) == 200_000
 
 
+async def test_a_flow_that_ends_while_it_is_waited_for_is_waited_for_no_longer(rig):
+    client, end = await linked_pair(rig, small_buffers=True)
+    await send(end, bytes(200_000))
+    end.shutdown(socket.SHUT_WR)
+    await until(lambda: kernel_of(rig)._waiting)
+    rig.order(m.EndConnections((1,), "kill", 0.0, forget=False))
+    assert not kernel_of(rig)._waiting
+    assert await was_reset(client)
+
+
 @pytest.mark.parametrize("mode", ["kill", "drain"])
 @pytest.mark.parametrize("size", [0, 200_000])
 async def test_cut_with_fin_only_when_all_was_passed_on(rig, mode, size):
@@ -446,6 +456,24 @@ async def test_bytes_since_the_last_beat_count_when_the_flow_is_cut(rig, mode):
     await receive(end, 1000)
     rig.order(m.EndConnections((1,), mode, 0.0, forget=False))
     assert rig.books.route() == (1, 1, before[2] + 1000, before[3])
+
+
+async def test_a_drain_knows_who_talked_since_the_last_beat(rig):
+    port, server = rig.serve()
+    rig.engine._pulse.close()
+    busy, busy_end = await rig.pair(port, server)
+    await talk(busy, busy_end, ROUNDS)
+    await asyncio.sleep(0.01)
+    silent, silent_end = await rig.pair(port, server)
+    await talk(silent, silent_end, ROUNDS)
+    await asyncio.sleep(0.01)
+    rig.engine._pump.touch()
+    await talk(busy, busy_end)
+    rig.order(m.EndConnections((1,), "drain", 0.2, forget=False))
+    assert await receive_all(silent) == b""
+    assert rig.books.ends() == {"drained": 1}
+    await talk(busy, busy_end)
+    assert await receive_all(busy) == b""
 
 
 async def test_a_silent_linked_pair_does_not_look_busy(rig):
@@ -504,19 +532,25 @@ async def test_what_was_received_is_late_until_it_is_read(rig):
     assert lane.is_late()
 
 
-@pytest.mark.parametrize("where", ["grant", "is_written"])
-async def test_an_error_of_ours_ends_one_flow_and_is_reported(rig, monkeypatch, where):
+@pytest.mark.parametrize(("where", "answers"), [("grant", 0), ("is_written", 0), ("is_written", 1)])
+async def test_an_error_of_ours_ends_one_flow_and_is_reported(rig, monkeypatch, where, answers):
+    """When the ring speaks, when it leaves, and when it is waited for."""
     client, end = await linked_pair(rig)
     port, server = rig.serve()
     other, other_end = await rig.pair(port, server)
     await talk(other, other_end, ROUNDS)
     broken: Half = next(f for f in rig.engine._listeners[1].flows if is_of(f, client)).client
     real = getattr(Lane, where)
+    left = answers
 
     def raising(self):
-        if self.source is broken:
-            raise ZeroDivisionError("on purpose")
-        return real(self)
+        nonlocal left
+        if self.source is not broken:
+            return real(self)
+        left -= 1
+        if left >= 0:
+            return False
+        raise ZeroDivisionError("on purpose")
 
     monkeypatch.setattr(Lane, where, raising)
     await send(client, bytes(200_000))
