@@ -13,6 +13,7 @@ import pytest
 from tenantproxy.dataplane import messages as m
 from tenantproxy.dataplane.counters import Upstream
 from tenantproxy.dataplane.flow import FIRST_SIZE, Half
+from tenantproxy.dataplane.listener import CLOSED
 from tenantproxy.dataplane.relay import relay, switch
 from tenantproxy.dataplane.relay.bpf import Elements
 from tenantproxy.dataplane.relay.lane import Lane
@@ -448,13 +449,13 @@ async def test_bytes_in_the_kernel_count_while_the_connection_lives(rig):
     assert max(flow.client.last_ms, flow.server.last_ms) > 0
 
 
-@pytest.mark.parametrize("mode", ["kill", "drain"])
-async def test_bytes_since_the_last_beat_count_when_the_flow_is_cut(rig, mode):
+@pytest.mark.parametrize("abort", [True, False])
+async def test_bytes_since_the_last_beat_count_when_the_flow_is_cut(rig, abort):
     client, end = await linked_pair(rig)
     before = rig.books.route()
     await send(client, bytes(1000))
     await receive(end, 1000)
-    rig.order(m.EndConnections((1,), mode, 0.0, forget=False))
+    rig.engine._cut(the_flow(rig), CLOSED["killed"], abort=abort)
     assert rig.books.route() == (1, 1, before[2] + 1000, before[3])
 
 
