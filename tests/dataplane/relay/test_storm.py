@@ -28,7 +28,7 @@ LISTENERS = range(1, 8)
 
 
 @pytest.mark.usefixtures("kernel_relay")
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 async def test_a_storm(monkeypatch, seed):
     await storm(monkeypatch, seed, rounds=3)
 
