@@ -29,6 +29,10 @@ class Stage(Enum):
     PUMPED = "pumped"
 
 
+class MoreThanReceived(Exception):
+    """The kernel handed out more bytes than it received: some of them twice."""
+
+
 class Lane:
     """From `source` to `to`. `counted` of `moved` are in the counters already."""
 
@@ -87,6 +91,14 @@ class Lane:
         return True
 
     def is_late(self) -> bool:
-        """Return True when the kernel received more before the FIN than it handed out."""
-        received = TcpInfo(self.source.sock).received - 1  # the FIN counts as one
-        return received > self.base + self.counted + self.passed
+        """Return True when the kernel received more before the FIN than it handed out.
+
+        Raises:
+            MoreThanReceived: it handed out more, so some of it twice.
+        """
+        received = TcpInfo(self.source.sock).received
+        handed_out = self.base + self.counted + self.passed
+        if handed_out > received:
+            raise MoreThanReceived(f"{handed_out} bytes of {received}")
+        # A FIN counts as one; not always, if it is the second and ends the connection.
+        return received - 1 > handed_out

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from tenantproxy.dataplane.flow import Half
-from tenantproxy.dataplane.relay.lane import Lane
+from tenantproxy.dataplane.relay.lane import Lane, MoreThanReceived
 from tenantproxy.dataplane.relay.links import Links
 from tests.dataplane.relay.conftest import CREDIT, Linked, exactly
 from tests.dataplane.support import reset
@@ -148,3 +148,15 @@ def test_bytes_that_were_received_and_not_handed_out_are_late(lanes):
     assert lane.is_late()
     lane.passed = 6
     assert not lane.is_late()
+
+
+def test_more_bytes_than_were_received_are_an_error(lanes):
+    linked, lane = lanes.linked, lanes.there
+    linked.client.sendall(bytes(10))
+    lane.stop(1)
+    linked.client.close()
+    assert linked.ours.recv(1) == b""
+    assert not lane.is_late()
+    lane.passed = 2
+    with pytest.raises(MoreThanReceived, match="18 bytes of 17"):
+        lane.is_late()
