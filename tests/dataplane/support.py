@@ -23,6 +23,7 @@ from tenantproxy.dataplane.counters import (
     Upstream,
 )
 from tenantproxy.dataplane.engine import Engine
+from tenantproxy.dataplane.peers import Peers
 
 SMALL = Capacity(listeners=64, routes=64, upstreams=64)
 HOST = "127.0.0.1"
@@ -191,13 +192,13 @@ class Books:
 class Rig(Sockets):
     """An engine on the running loop, with its reports in a list."""
 
-    def __init__(self) -> None:
+    def __init__(self, peers: Peers | None = None) -> None:
         super().__init__()
         counters, fd = CounterFile.create("test", SMALL)
         os.close(fd)
         self.reports: list[m.Report] = []
         self.books = Books(counters)
-        self.engine = Engine(asyncio.get_running_loop(), counters, self.reports.append)
+        self.engine = Engine(asyncio.get_running_loop(), counters, self.reports.append, peers)
 
     def order(self, order: m.Order, *fds: int) -> None:
         self.engine.carry_out(order, [os.dup(fd) for fd in fds])
@@ -234,8 +235,8 @@ class Rig(Sockets):
 
 
 @contextmanager
-def a_rig() -> Iterator[Rig]:
-    rig = Rig()
+def a_rig(peers: Peers | None = None) -> Iterator[Rig]:
+    rig = Rig(peers)
     try:
         yield rig
     finally:
