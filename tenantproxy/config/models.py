@@ -169,7 +169,7 @@ class WakeDoc(Strict):
     """How a sleeping port wakes."""
 
     hold: Annotated[int, WholeRule(1, 1_000_000)] = DEFAULT_WAKE.hold
-    """Connections that may wait while the port wakes; more are refused."""
+    """Connections that may wait in each worker while the port wakes; more are refused."""
     timeout: Duration = DEFAULT_WAKE.timeout_s
     """Longest time a connection waits for the port and its upstream."""
     after_first_bytes: Switch = DEFAULT_WAKE.after_first_bytes

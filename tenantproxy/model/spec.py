@@ -89,7 +89,7 @@ class WakeRule:
     """How a sleeping port wakes."""
 
     hold: int = 10_000
-    """Connections that may wait while the port wakes; more are refused."""
+    """Connections that may wait in each worker while the port wakes; more are refused."""
     timeout_s: float = 30.0
     """Longest time a connection waits for the port and its upstream."""
     after_first_bytes: bool = False
