@@ -133,7 +133,7 @@ async def haproxy(folder: Path, upstream: int) -> AsyncIterator[int]:
         listen relay
             bind 127.0.0.1:{port} backlog 4096
             server up 127.0.0.1:{upstream}
-        """
+        """.rstrip(" ")  # the last line must end where the file does
     )
     command = [need("haproxy"), "-db", "-f", str(folder / "haproxy.cfg")]
     async with _server(command, port, folder / "haproxy.log") as given:
