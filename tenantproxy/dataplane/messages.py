@@ -15,6 +15,8 @@ from typing import Literal
 
 import msgspec
 
+from tenantproxy.model.spec import RelayMode
+
 VERSION = 2
 MAX_FDS = 200
 """File descriptors in one message; the kernel's limit is 253 (SCM_MAX_FD)."""
@@ -138,7 +140,7 @@ class SetRelay(msgspec.Struct, frozen=True, tag="set_relay"):
     else the pump. A connection never fails over it.
     """
 
-    mode: Literal["pump", "kernel", "auto"]
+    mode: RelayMode
 
 
 class Quit(msgspec.Struct, frozen=True, tag="quit"):

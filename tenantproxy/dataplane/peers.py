@@ -13,6 +13,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterable
 
+from tenantproxy.dataplane.acceptor import FOR_A_FLOW
 from tenantproxy.dataplane.counters import HEADER_WORDS, WORD, Header
 
 SLACK = 16
@@ -25,7 +26,6 @@ SILENT_MS = 300
 _CONNECTIONS = int(Header.CONNECTIONS)
 _HEARTBEAT_MS = int(Header.HEARTBEAT_MS)
 _FDS_FREE = int(Header.FDS_FREE)
-_FOR_A_FLOW = 2
 
 
 class Peers:
@@ -46,7 +46,7 @@ class Peers:
             if (
                 words[_CONNECTIONS] < fewest
                 and now_ms - words[_HEARTBEAT_MS] < SILENT_MS
-                and words[_FDS_FREE] >= _FOR_A_FLOW
+                and words[_FDS_FREE] >= FOR_A_FLOW
             ):
                 fewest = words[_CONNECTIONS]
         return fewest + SLACK - mine

@@ -21,12 +21,13 @@ from __future__ import annotations
 
 import select
 import socket
-from asyncio import AbstractEventLoop, TimerHandle
+from asyncio import AbstractEventLoop
 from collections.abc import Callable
 
 from tenantproxy.clock import monotonic_s
 from tenantproxy.dataplane.counters import Route
-from tenantproxy.dataplane.flow import OVER, UNWATCHED, Flow, Half, Socket, reset, unsent
+from tenantproxy.dataplane.flow import OVER, UNWATCHED, Flow, Half, reset
+from tenantproxy.dataplane.lingering import Lingering
 from tenantproxy.dataplane.listener import CLOSED
 
 BUFFER_BYTES = 262_144
@@ -37,9 +38,6 @@ PARTS = 1024
 """Lengths of which a slice is kept."""
 EVENTS = 512
 """Events of one wake-up; the rest waits until timers and accepts had their turn."""
-LINGER_S = 30.0
-"""Longest wait for a reader to take what came before an RST."""
-LINGER_STEP_S = 0.02
 
 IN, OUT, RDHUP = select.EPOLLIN, select.EPOLLOUT, select.EPOLLRDHUP
 GONE = select.EPOLLERR | select.EPOLLHUP
@@ -84,8 +82,7 @@ class Pump:
         self._parts: dict[int, memoryview] = {}
         """The beginning of the buffer in lengths that came before: messages are often of one
         length, and to slice is 8 % of the user's instructions of a request."""
-        self._lingering: dict[Socket, float] = {}
-        self._linger_timer: TimerHandle | None = None
+        self._lingering = Lingering(loop)
         self.later: list[Callable[[], None]] = []
         """Run after the batch of events: whatever makes sockets. A new fd may have the number
         of one closed a moment ago, whose events are still in the batch."""
@@ -101,11 +98,7 @@ class Pump:
     def close(self) -> None:
         """Leave the loop; lingering sockets are reset. Flows must have ended before."""
         self._loop.remove_reader(self._epoll.fileno())
-        if self._linger_timer is not None:
-            self._linger_timer.cancel()
-        for sock in self._lingering:
-            reset(sock)
-        self._lingering.clear()
+        self._lingering.close()
         self._epoll.close()
 
     def touch(self) -> int:
@@ -372,10 +365,7 @@ class Pump:
         assert flow.server is not None  # noqa: S101 - for the type checker
         self._forget(flow, flow.client, flow.server)
         half.sock.close()
-        if unsent(peer.sock):
-            self._linger(peer.sock)
-        else:
-            reset(peer.sock)
+        self._lingering.reset(peer.sock)
         self._on_end(flow, word)
 
     def _forget(self, flow: Flow, client: Half, server: Half) -> None:
@@ -387,21 +377,3 @@ class Pump:
         del self._halves[client.fd], self._halves[server.fd]
         del client.peer, server.peer, client.flow, server.flow
         flow.route.cells[_ROUTE_CLOSED] += 1
-
-    # RST after data that the reader has not taken yet ---------------------------
-
-    def _linger(self, sock: Socket) -> None:
-        self._lingering[sock] = monotonic_s() + LINGER_S
-        if self._linger_timer is None:
-            self._linger_timer = self._loop.call_later(LINGER_STEP_S, self._linger_more)
-
-    def _linger_more(self) -> None:
-        now_s = monotonic_s()
-        for sock, until_s in tuple(self._lingering.items()):
-            gone = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if gone or now_s >= until_s or not unsent(sock):
-                del self._lingering[sock]
-                reset(sock)
-        self._linger_timer = None
-        if self._lingering:
-            self._linger_timer = self._loop.call_later(LINGER_STEP_S, self._linger_more)

@@ -22,6 +22,7 @@ from errno import EOPNOTSUPP
 
 from tenantproxy.clock import monotonic_s
 from tenantproxy.dataplane.flow import OVER, Flow, Half
+from tenantproxy.dataplane.lingering import LINGER_S
 from tenantproxy.dataplane.pump import GONE, IN, Pump
 from tenantproxy.dataplane.relay.lane import Lane, Stage
 from tenantproxy.dataplane.relay.links import Link, Links
@@ -31,8 +32,8 @@ ROUND_TRIPS = 12
 """Linking and taking apart cost about 45 us, as much as 3 round trips through the pump."""
 STEP_MIN_S, STEP_MAX_S = 0.001, 0.05
 """How often a leaving lane is looked at; the pause doubles while nothing happens."""
-DEAD_WAIT_S = 30.0
-"""Longest wait for a reader to take what came before an RST (`pump.LINGER_S`)."""
+DEAD_WAIT_S = LINGER_S
+"""Longest wait for a reader to take what came before an RST."""
 LATE_WAIT_S = 5.0
 """Longest wait for bytes that the kernel received and does not hand out."""
 

@@ -385,7 +385,7 @@ async def test_a_reset_follows_what_the_kernel_still_has(rig, size):
 
 async def test_a_reset_waits_for_a_stopped_reader_not_for_ever(rig, monkeypatch):
     monkeypatch.setattr(relay, "DEAD_WAIT_S", 0.1)
-    monkeypatch.setattr("tenantproxy.dataplane.pump.LINGER_S", 0.1)
+    monkeypatch.setattr("tenantproxy.dataplane.lingering.LINGER_S", 0.1)
     client, end = await linked_pair(rig, small_buffers=True)
     await send(end, bytes(200_000))
     reset(end)
