@@ -67,9 +67,10 @@ async def storm(monkeypatch, seed: int, rounds: int) -> None:
             assert not told, "\n".join(told)
             assert [notice.detail for notice in rig.notices("internal")] == []
             assert kernel._links.free == pairs
-            assert entries(kernel._links) == NO_ENTRIES
             assert (kernel._pairs, kernel._lanes, kernel._waiting) == ({}, {}, set())
-        await until(lambda: not rig.engine._pump.lingering, timeout_s=PATIENCE_S)
+            # A socket that waits to pass an RST on leaves the maps when it is closed.
+            await until(lambda: not rig.engine._pump.lingering, timeout_s=PATIENCE_S)
+            assert entries(kernel._links) == NO_ENTRIES
 
 
 async def one(
