@@ -17,7 +17,7 @@ class Relays:
 
     def worker_ready(self, worker: int) -> None:
         """Ask a new worker; to be called before it gets any other order."""
-        self._fleet.send(worker, SetRelay(self._asked))
+        self._fleet.send(worker, self._order())
 
     def ask(self, mode: RelayMode) -> None:
         """Ask every worker for another mode; connections that live are not touched."""
@@ -26,7 +26,10 @@ class Relays:
         self._asked = mode
         for worker in self._fleet.workers:
             worker.relay = None
-        self._fleet.broadcast([SetRelay(mode)])
+        self._fleet.broadcast([self._order()])
+
+    def _order(self) -> SetRelay:
+        return SetRelay(self._asked, len(self._fleet.workers))
 
     def answered(self, worker: int, answer: Relay) -> None:
         """Keep an answer; it is an event unless a worker has said the same already."""

@@ -107,15 +107,15 @@ class Engine:
             case m.Adopt():
                 self._adopt(order.listener, fds)
             case m.SetRelay():
-                verdict = self.turn_relay(order.mode)
+                verdict = self.turn_relay(order.mode, order.workers)
                 self._send(m.Relay("kernel" if verdict.works else "pump", verdict.reason))
             case _:
                 for fd in fds:
                     os.close(fd)
 
-    def turn_relay(self, mode: RelayMode) -> Verdict:
+    def turn_relay(self, mode: RelayMode, workers: int = 1) -> Verdict:
         """Let the kernel move the bytes of chatty flows, if asked to and if it can."""
-        return self._relay.turn(mode)
+        return self._relay.turn(mode, workers)
 
     def close(self) -> None:
         """End everything at once, with RST; when this returns the loop is left as it was."""
@@ -318,7 +318,7 @@ class Engine:
     def _gauges(self) -> None:
         words = self._counters.words
         self._pump.touch()
-        self._relay.count()
+        self._relay.check()
         words[Header.CONNECTIONS] = self._flows
         words[Header.RELAY_KERNEL] = self._relay.linked
         words[Header.FDS_FREE] = max(0, self._acceptor.free())

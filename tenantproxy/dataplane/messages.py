@@ -141,6 +141,8 @@ class SetRelay(msgspec.Struct, frozen=True, tag="set_relay"):
     """
 
     mode: RelayMode
+    workers: int
+    """How many share what of the memory is for linked pairs."""
 
 
 class Quit(msgspec.Struct, frozen=True, tag="quit"):

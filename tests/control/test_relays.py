@@ -89,7 +89,7 @@ def test_after_another_mode_is_asked_for_the_answers_are_new(log):
     made.ask("auto")
     assert fleet.orders == []
     made.ask("kernel")
-    assert fleet.orders == [SetRelay("kernel")]
+    assert fleet.orders == [SetRelay("kernel", workers=2)]
     assert [one.relay for one in fleet.workers] == [None, None]
     for worker in (0, 1):
         made.answered(worker, UNABLE)

@@ -285,5 +285,5 @@ async def test_an_order_that_makes_no_sense_is_reported_and_the_rest_goes_on(rig
 
 
 async def test_asked_for_the_pump_it_says_that_it_pumps(rig):
-    rig.order(m.SetRelay("pump"))
+    rig.order(m.SetRelay("pump", 1))
     assert rig.said(m.Relay) == [m.Relay("pump", "asked for the pump")]

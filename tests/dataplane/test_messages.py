@@ -54,7 +54,7 @@ messages = st.one_of(
         m.EndConnections, ids, st.sampled_from(["keep", "drain", "kill"]), floats, st.booleans()
     ),
     st.builds(m.Adopt, numbers, numbers),
-    st.builds(m.SetRelay, st.sampled_from(["pump", "kernel", "auto"])),
+    st.builds(m.SetRelay, st.sampled_from(["pump", "kernel", "auto"]), numbers),
     st.just(m.Quit()),
     st.builds(m.Ready, numbers, numbers),
     st.builds(m.Opened, ids),

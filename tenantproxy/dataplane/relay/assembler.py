@@ -34,6 +34,7 @@ class Helper(IntEnum):
 
     MAP_LOOKUP_ELEM = 1
     GET_SOCKET_COOKIE = 46
+    SKB_ADJUST_ROOM = 50
     SK_REDIRECT_MAP = 52
     RINGBUF_OUTPUT = 130
 
@@ -47,7 +48,9 @@ class Size(IntEnum):
 
 _LDX, _ST, _STX = 0x61, 0x62, 0x63
 _MOV_REG, _MOV_IMM, _ADD_REG, _ADD_IMM = 0xBF, 0xB7, 0x0F, 0x07
+_ADD32_REG, _SUB32_REG, _NEG = 0x0C, 0x1C, 0x87
 _JEQ_IMM, _JNE_IMM, _JGT_REG, _JGE_REG, _JLT_REG, _JA = 0x15, 0x55, 0x2D, 0x3D, 0xAD, 0x05
+_JGT_IMM = 0x25
 _CALL, _EXIT, _LD_IMM64, _PSEUDO_MAP_FD = 0x85, 0x95, 0x18, 1
 
 
@@ -90,6 +93,18 @@ class Assembler:
         """`dst += src`."""
         self._alu(_ADD_REG, _ADD_IMM, dst, src)
 
+    def add32(self, dst: Reg, src: Reg) -> None:
+        """`dst = (dst + src) % 2**32`."""
+        self._emit(_ADD32_REG, dst, src)
+
+    def subtract32(self, dst: Reg, src: Reg) -> None:
+        """`dst = (dst - src) % 2**32`."""
+        self._emit(_SUB32_REG, dst, src)
+
+    def negate(self, dst: Reg) -> None:
+        """`dst = -dst`."""
+        self._emit(_NEG, dst)
+
     def load(self, size: Size, dst: Reg, base: Reg, offset: int = 0) -> None:
         """`dst = *(base + offset)`."""
         self._emit(_LDX | size, dst, base, offset)
@@ -120,9 +135,12 @@ class Assembler:
         """Go on at the label if the register is not 0."""
         self._emit(_JNE_IMM, reg, label=label)
 
-    def jump_if_greater(self, a: Reg, b: Reg, label: str) -> None:
+    def jump_if_greater(self, a: Reg, b: Reg | int, label: str) -> None:
         """Go on at the label if `a > b`, unsigned."""
-        self._emit(_JGT_REG, a, b, label=label)
+        if isinstance(b, Reg):
+            self._emit(_JGT_REG, a, b, label=label)
+        else:
+            self._emit(_JGT_IMM, a, 0, 0, b, label=label)
 
     def jump_if_at_least(self, a: Reg, b: Reg, label: str) -> None:
         """Go on at the label if `a >= b`, unsigned."""

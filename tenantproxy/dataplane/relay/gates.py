@@ -1,7 +1,7 @@
 """Gates: one for each direction of a linked pair, in memory shared with the kernel.
 
-The program writes `moved` and `tripped`, user space writes `credit` and `low`,
-and `tripped` too; every word is written by one aligned store.
+The program writes `moved`, `tripped`, `charged` and `next`; user space writes
+`credit` and `low`, and `tripped` too. Every word is written by one aligned store.
 """
 
 from __future__ import annotations
@@ -10,16 +10,23 @@ import mmap
 
 from tenantproxy.dataplane.relay.bpf import MMAPABLE, MapType, create_map, map_shared
 
-MOVED, CREDIT, LOW, TRIPPED = range(4)
-"""Words of a gate. Moved: bytes that the kernel passed on. Credit: what moved may not exceed.
-Low: user space is told when moved passes it. Tripped: more than the credit came; for good."""
-GATE_WORDS = 4
+MOVED, CREDIT, LOW, TRIPPED, CHARGED, NEXT = range(6)
+"""Words of a gate. Moved: bytes that the kernel passed on. Charged: the memory they took there.
+Credit: what charged may not exceed. Low: user space is told when charged passes it.
+Tripped: 1, more than the credit came; for good. Next: where the next message should begin,
+as a sequence number plus 1; 0 before the first."""
+BROKEN = 2
+"""`tripped`, when messages do not follow each other and the stream cannot go on."""
+GATE_WORDS = 8
+"""A cache line: both directions of a pair may be busy on two CPUs."""
 GATE_BYTES = 8 * GATE_WORDS
+MESSAGE_BYTES = 768
+"""What a message takes in the kernel besides its bytes: 600 measured, of 8 bytes each (6.18)."""
 
 
-def low_of(moved: int, credit: int) -> int:
+def low_of(charged: int, credit: int) -> int:
     """Return when to say that credit runs low: late, for every word of it wakes the worker."""
-    return moved + (credit - moved) * 3 // 4
+    return charged + (credit - charged) * 3 // 4
 
 
 class Gates:
@@ -36,7 +43,7 @@ class Gates:
     def reset(self, slot: int, credit: int) -> None:
         """Make the gate ready for a new pair: nothing moved, the whole credit."""
         at, words = slot * GATE_WORDS, self.words
-        words[at + MOVED] = words[at + TRIPPED] = 0
+        words[at + MOVED] = words[at + TRIPPED] = words[at + CHARGED] = words[at + NEXT] = 0
         words[at + CREDIT] = credit
         words[at + LOW] = low_of(0, credit)
 

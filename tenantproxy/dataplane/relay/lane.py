@@ -33,12 +33,19 @@ class MoreThanReceived(Exception):
     """The kernel handed out more bytes than it received: some of them twice."""
 
 
+class BrokenStream(Exception):
+    """The kernel handed out messages that do not follow each other: bytes are missing."""
+
+
 class Lane:
-    """From `source` to `to`. `counted` of `moved` are in the counters already."""
+    """From `source` to `to`. `counted` of `moved` are in the counters already.
+
+    At the last grant `seen` had moved, and `charged` was charged for it.
+    """
 
     __slots__ = (
-        "_links", "answered", "base", "counted", "opposite", "passed", "slot", "source", "stage",
-        "until_s",
+        "_links", "answered", "base", "charged", "counted", "opposite", "passed", "proved", "seen",
+        "slot", "source", "stage", "until_s",
     )  # fmt: skip
 
     opposite: Lane
@@ -54,6 +61,8 @@ class Lane:
         """Bytes that the pump read since it has the lane."""
         self.answered = 0
         """What had moved the other way when credit was given last."""
+        self.seen = self.charged = 0
+        self.proved = False
         self.until_s = 0.0
         """When to wait no longer; 0: for ever."""
 
@@ -65,6 +74,20 @@ class Lane:
             source.cell[0] += moved - self.counted
             source.cell[1] = source.last_ms = now_ms
             self.counted = moved
+
+    def prove(self) -> None:
+        """See that the first message did not begin with bytes that user space had read.
+
+        Nothing tells the program where the stream goes on after what user space
+        read, so the first message is the only one that may bring bytes again.
+
+        Raises:
+            MoreThanReceived: it did.
+        """
+        moved = self._links.moved(self.slot)
+        if moved and not self.proved:
+            self._compare(self.base + moved, TcpInfo(self.source.sock).received)
+            self.proved = True
 
     def stop(self, now_ms: int) -> None:
         """Let the kernel pass nothing more on; when this returns `moved` is final and counted."""
@@ -81,13 +104,22 @@ class Lane:
         return info.closed or info.written - self.base >= self.counted
 
     def grant(self) -> bool:
-        """Give credit again if this is a conversation and the destination keeps up."""
-        moved_back = self._links.moved(self.opposite.slot)
-        written = TcpInfo(self.source.peer.sock).written - self.base
+        """Give credit again if this is a conversation and the destination keeps up.
+
+        What is charged and not free never exceeds the credit. If all that moved
+        is written, all is free; else, if what the last grant saw is, what was
+        charged for that, and of what came since at least the bytes written.
+        """
+        links, slot = self._links, self.slot
+        charged, moved = links.charged(slot), links.moved(slot)
+        moved_back = links.moved(self.opposite.slot)
         spoke, self.answered = moved_back != self.answered, moved_back
-        if not spoke or self._links.moved(self.slot) - written > self._links.credit(self.slot) // 2:
+        written = TcpInfo(self.source.peer.sock).written - self.base
+        if not spoke or written < self.seen:
             return False
-        self._links.grant(self.slot, written)
+        freed = charged if written >= moved else self.charged + written - self.seen
+        links.grant(slot, freed)
+        self.charged, self.seen = charged, moved
         return True
 
     def is_late(self) -> bool:
@@ -98,7 +130,10 @@ class Lane:
         """
         received = TcpInfo(self.source.sock).received
         handed_out = self.base + self.counted + self.passed
-        if handed_out > received:
-            raise MoreThanReceived(f"{handed_out} bytes of {received}")
+        self._compare(handed_out, received)
         # A FIN counts as one; not always, if it is the second and ends the connection.
         return received - 1 > handed_out
+
+    def _compare(self, handed_out: int, received: int) -> None:
+        if handed_out > received:
+            raise MoreThanReceived(f"{handed_out} bytes of {received}")

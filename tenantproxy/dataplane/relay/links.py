@@ -15,7 +15,17 @@ from tenantproxy.dataplane.relay.bpf import (
     create_map,
     load_verdict,
 )
-from tenantproxy.dataplane.relay.gates import CREDIT, GATE_WORDS, LOW, MOVED, TRIPPED, Gates, low_of
+from tenantproxy.dataplane.relay.gates import (
+    BROKEN,
+    CHARGED,
+    CREDIT,
+    GATE_WORDS,
+    LOW,
+    MOVED,
+    TRIPPED,
+    Gates,
+    low_of,
+)
 from tenantproxy.dataplane.relay.program import verdict
 from tenantproxy.dataplane.relay.ring import Ring
 
@@ -31,7 +41,7 @@ class Link:
 
 
 class Links:
-    """Links up to `pairs` pairs; `credit` bytes may wait in the kernel, there and back.
+    """Links up to `pairs` pairs; `credit` bytes of its memory may wait there, each way.
 
     Four maps: `slots` from a socket's cookie to its slot; `gates`; `peers`,
     where the program looks up whom to send to; `sources`, whose sockets the
@@ -47,8 +57,8 @@ class Links:
         try:
             self._gates = Gates(count)
             self._fds.append(self._gates.fd)
-            # A slot has at most two records on their way: one for low, one for trip.
-            self._ring = Ring(2 * count)
+            # A slot has at most three records on their way: low, trip and break.
+            self._ring = Ring(3 * count)
             self._fds.append(self._ring.fd)
             slots = self._map(MapType.HASH, 8, 4, count)
             peers = self._map(MapType.SOCKMAP, 4, 8, count)
@@ -147,20 +157,30 @@ class Links:
         count: int = self._gates.words[slot * GATE_WORDS + MOVED]
         return count
 
-    def credit(self, slot: int) -> int:
-        """Return how many bytes may wait in the kernel in this direction."""
-        return self._credit[slot]
+    def charged(self, slot: int) -> int:
+        """Return how many bytes of memory what moved has taken; ask before `moved`."""
+        count: int = self._gates.words[slot * GATE_WORDS + CHARGED]
+        return count
 
     def tripped(self, slot: int) -> bool:
         """Return True when what comes to this slot goes to user space."""
         return bool(self._gates.words[slot * GATE_WORDS + TRIPPED])
 
-    def grant(self, slot: int, written: int) -> None:
-        """Give the whole credit again, counted from what the peer has written of what moved."""
+    def broken(self, slot: int) -> bool:
+        """Return True when messages of this slot did not follow each other."""
+        return bool(self._gates.words[slot * GATE_WORDS + TRIPPED] == BROKEN)
+
+    def is_low(self, slot: int) -> bool:
+        """Return True when what was charged has passed `low`; a word of that may be an old one."""
         at, words = slot * GATE_WORDS, self._gates.words
-        credit = written + self._credit[slot]
+        return bool(words[at + CHARGED] >= words[at + LOW])
+
+    def grant(self, slot: int, freed: int) -> None:
+        """Give the whole credit again, counted from what is free of what was charged."""
+        at, words = slot * GATE_WORDS, self._gates.words
+        credit = freed + self._credit[slot]
         words[at + CREDIT] = credit
-        words[at + LOW] = low_of(words[at + MOVED], credit)
+        words[at + LOW] = low_of(words[at + CHARGED], credit)
 
     def stop(self, slot: int) -> None:
         """Pass nothing on from now on; what comes goes to user space.
@@ -171,7 +191,7 @@ class Links:
         self._gates.words[slot * GATE_WORDS + CREDIT] = 0
 
     def told(self) -> Iterator[int]:
-        """Give the slots whose `moved` passed `low`, or that tripped."""
+        """Give the slots whose `charged` passed `low`, that tripped, or that broke."""
         return self._ring.read()
 
 

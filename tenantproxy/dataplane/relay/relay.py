@@ -24,7 +24,7 @@ from tenantproxy.clock import monotonic_s
 from tenantproxy.dataplane.flow import OVER, Flow, Half
 from tenantproxy.dataplane.lingering import LINGER_S
 from tenantproxy.dataplane.pump import GONE, IN, Pump
-from tenantproxy.dataplane.relay.lane import Lane, Stage
+from tenantproxy.dataplane.relay.lane import BrokenStream, Lane, Stage
 from tenantproxy.dataplane.relay.links import Link, Links
 from tenantproxy.dataplane.relay.trial import Trial
 
@@ -145,6 +145,19 @@ class KernelRelay:
         for lane in self._lanes.values():
             lane.count(now_ms)
 
+    def check(self) -> None:
+        """Count, and see to lanes of which the ring has not told; called a few times a second."""
+        now_ms = self._pump.now_ms
+        for lane in tuple(self._lanes.values()):
+            lane.count(now_ms)
+            if not lane.proved:
+                try:
+                    lane.prove()
+                except Exception as error:  # noqa: BLE001 - whatever it is, it ends this flow only
+                    self._on_error(lane.source, error)
+            elif self._links.tripped(lane.slot):
+                self._heed(lane)
+
     # Into the kernel ----------------------------------------------------------------
 
     def _chatty(self, flow: Flow) -> bool:
@@ -182,16 +195,24 @@ class KernelRelay:
     # Out of the kernel ----------------------------------------------------------------
 
     def _told(self) -> None:
-        """The program wrote to the ring: a lane has used half of its credit, or tripped."""
+        """The program wrote to the ring: a lane is low on credit, has tripped, or is broken."""
         for slot in self._links.told():
             lane = self._lanes.get(slot)
-            if lane is None:
-                continue  # it has left since
-            try:
-                if self._links.tripped(slot) or not lane.grant():
-                    self._leave(lane)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it ends this flow only
-                self._on_error(lane.source, error)
+            if lane is None and self._links.broken(slot):  # it may break after it has left
+                lanes = (lane for pair in self._pairs.values() for lane in pair.lanes)
+                lane = next((lane for lane in lanes if lane.slot == slot), None)
+            if lane is not None:
+                self._heed(lane)
+
+    def _heed(self, lane: Lane) -> None:
+        links, slot = self._links, lane.slot
+        try:
+            if links.broken(slot):
+                raise BrokenStream
+            if links.tripped(slot) or (links.is_low(slot) and not lane.grant()):
+                self._leave(lane)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends this flow only
+            self._on_error(lane.source, error)
 
     def _on_quiet(self, half: Half, events: int) -> None:
         """A linked socket has an end of input, or an error."""

@@ -51,8 +51,11 @@ class RelaySwitch:
         """How many flows the kernel moves."""
         return self._relay.linked if self._relay is not None else 0
 
-    def turn(self, mode: RelayMode) -> Verdict:
-        """Do as asked for flows that begin from now on; say whether the kernel relays, and why."""
+    def turn(self, mode: RelayMode, workers: int) -> Verdict:
+        """Do as asked for flows that begin from now on; say whether the kernel relays, and why.
+
+        `workers` share the memory for linked pairs, as it is when the first is linked.
+        """
         if mode == "pump":
             if self._relay is not None:
                 self._relay.linking = False
@@ -60,7 +63,7 @@ class RelaySwitch:
         verdict = probe()
         if verdict.works and self._relay is None:
             try:
-                links = Links(pairs(), _shares(CREDIT_BYTES))
+                links = Links(pairs(workers), _shares(CREDIT_BYTES))
             except OSError as error:
                 return Verdict(False, f"{error.strerror} ({error.filename})")
             self._relay = KernelRelay(
@@ -81,6 +84,11 @@ class RelaySwitch:
         if self._relay is not None:
             self._relay.count()
 
+    def check(self) -> None:
+        """Count, and see to what the kernel may not have told; called a few times a second."""
+        if self._relay is not None:
+            self._relay.check()
+
     def close(self) -> None:
         """Give everything back; every flow must have ended before."""
         if self._relay is not None:
@@ -92,8 +100,8 @@ def _shares(credit: int) -> tuple[int, int]:
     return credit // 4, credit - credit // 4
 
 
-def pairs() -> int:
-    """Return how many pairs one worker may link, so that all credits fit in the memory's share."""
+def pairs(workers: int) -> int:
+    """Return how many pairs each worker may link, so that all credits fit in the memory's share."""
     memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     try:
         limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
@@ -101,5 +109,5 @@ def pairs() -> int:
         limit = "max"
     if limit.isdigit():
         memory_bytes = min(memory_bytes, int(limit))
-    each = memory_bytes // MEMORY_SHARE // (os.cpu_count() or 1)
+    each = memory_bytes // MEMORY_SHARE // workers
     return max(1, min(MOST_PAIRS, each // CREDIT_BYTES))

@@ -8,9 +8,13 @@ from dataclasses import dataclass
 
 import pytest
 
+from tenantproxy.dataplane.relay.gates import MESSAGE_BYTES
 from tenantproxy.dataplane.relay.links import Link, Links
+from tests.dataplane.relay.again import freeze
 
 CREDIT = 4096
+ONE = CREDIT - MESSAGE_BYTES
+"""The longest message that fits the credit."""
 PAIRS = 4
 Connection = tuple[socket.socket, socket.socket]
 
@@ -35,6 +39,22 @@ def connect() -> Iterator[Callable[[], Connection]]:
         return made[-2], made[-1]
 
     yield connect
+    for sock in made:
+        sock.close()
+
+
+@pytest.fixture
+def going_back() -> Iterator[Callable[[socket.socket, int], socket.socket]]:
+    """Put a socket in the place of another, so many bytes earlier in what it sends."""
+    made: list[socket.socket] = []
+
+    def going_back(sock: socket.socket, back: int) -> socket.socket:
+        frozen = freeze(sock)
+        frozen.sending -= back
+        made.append(frozen.thaw())
+        return made[-1]
+
+    yield going_back
     for sock in made:
         sock.close()
 

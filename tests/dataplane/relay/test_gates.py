@@ -7,7 +7,16 @@ import os
 
 import pytest
 
-from tenantproxy.dataplane.relay.gates import CREDIT, GATE_WORDS, LOW, MOVED, TRIPPED, Gates
+from tenantproxy.dataplane.relay.gates import (
+    CHARGED,
+    CREDIT,
+    GATE_WORDS,
+    LOW,
+    MOVED,
+    NEXT,
+    TRIPPED,
+    Gates,
+)
 
 pytestmark = pytest.mark.usefixtures("kernel_relay")
 
@@ -22,10 +31,12 @@ def gates():
 
 def test_a_ready_gate_has_moved_nothing_and_has_its_whole_credit(gates):
     at = 7 * GATE_WORDS
-    gates.words[at + MOVED], gates.words[at + TRIPPED] = 5000, 1
+    for word in MOVED, TRIPPED, CHARGED, NEXT:
+        gates.words[at + word] = 5000
     gates.reset(7, 4096)
     words = gates.words[at : at + GATE_WORDS]
-    assert (words[MOVED], words[CREDIT], words[LOW], words[TRIPPED]) == (0, 4096, 3072, 0)
+    assert (words[CREDIT], words[LOW]) == (4096, 3072)
+    assert [words[word] for word in (MOVED, TRIPPED, CHARGED, NEXT)] == [0] * 4
 
 
 def test_neighbours_are_left_alone(gates):

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import pytest
 
 from tenantproxy.dataplane.flow import Half
+from tenantproxy.dataplane.relay import gates
+from tenantproxy.dataplane.relay.gates import GATE_WORDS
 from tenantproxy.dataplane.relay.lane import Lane, MoreThanReceived
 from tenantproxy.dataplane.relay.links import Links
-from tests.dataplane.relay.conftest import CREDIT, Linked, exactly
+from tests.dataplane.relay.conftest import CREDIT, ONE, Linked, exactly
 from tests.dataplane.support import reset
 
 
@@ -88,26 +90,28 @@ def test_a_destination_that_was_reset_is_waited_for_no_longer(lanes):
     assert lane.is_written()
 
 
+def say(lanes: Both, size: int, answer: bytes = b"ok") -> None:
+    """Send so much from the client, and let the server answer."""
+    lanes.linked.client.sendall(bytes(size))
+    exactly(lanes.linked.server, size)
+    lanes.linked.server.sendall(answer)
+    exactly(lanes.linked.client, len(answer))
+
+
 def test_a_conversation_gets_credit_again(lanes):
-    linked, lane = lanes.linked, lanes.there
     for _ in range(10):
-        linked.client.sendall(bytes(CREDIT // 2))
-        exactly(linked.server, CREDIT // 2)
-        linked.server.sendall(b"ok")
-        exactly(linked.client, 2)
-        assert lane.grant()
-    assert not lanes.links.tripped(lane.slot)
+        say(lanes, CREDIT // 2)
+        assert lanes.there.grant()
+        assert lanes.back.grant()
+    assert not lanes.links.tripped(lanes.there.slot)
 
 
 def test_credit_given_again_is_no_more_than_the_first(lanes):
     linked, lane = lanes.linked, lanes.there
-    linked.client.sendall(bytes(1000))
-    exactly(linked.server, 1000)
-    linked.server.sendall(b"ok")
-    exactly(linked.client, 2)
+    say(lanes, 1000)
     assert lane.grant()
-    linked.client.sendall(bytes(CREDIT))
-    exactly(linked.server, CREDIT)
+    linked.client.sendall(bytes(ONE))
+    exactly(linked.server, ONE)
     assert not lanes.links.tripped(lane.slot)
     linked.client.sendall(b"!")
     assert linked.ours.recv(1) == b"!"
@@ -123,18 +127,53 @@ def test_without_a_word_back_there_is_no_credit(lanes):
     assert not lane.grant()
 
 
-def test_while_the_destination_lags_there_is_no_credit(lanes, monkeypatch):
-    linked, lane = lanes.linked, lanes.there
-    linked.client.sendall(bytes(CREDIT // 2 + 1))
-    exactly(linked.server, CREDIT // 2 + 1)
-    linked.server.sendall(b"ok")
-    exactly(linked.client, 2)
-    lane.base += CREDIT // 2 + 1  # as if it had written nothing of it
+def test_while_something_is_unwritten_no_more_is_free_than_is_known_for_sure(lanes):
+    """What the last grant saw with all it took, and the bytes written since."""
+    lane = lanes.there
+    say(lanes, 100)
+    assert lane.grant()
+    freed = lanes.links.charged(lane.slot)
+    say(lanes, 100)
+    lane.base += 1  # as if the last byte were not written
+    assert lane.grant()
+    assert credit_of(lanes) == freed + 99 + CREDIT
+    lane.base -= 1
+    say(lanes, 100)
+    assert lane.grant()
+    assert credit_of(lanes) == lanes.links.charged(lane.slot) + CREDIT
+
+
+def test_while_what_the_last_grant_saw_is_unwritten_there_is_no_credit(lanes):
+    lane = lanes.there
+    say(lanes, 100)
+    assert lane.grant()
+    say(lanes, 100)
+    lane.base += 101
     assert not lane.grant()
     lane.base -= 1
-    linked.server.sendall(b"ok")
-    exactly(linked.client, 2)
+    say(lanes, 1)
     assert lane.grant()
+
+
+def credit_of(lanes: Both) -> int:
+    return lanes.links._gates.words[lanes.there.slot * GATE_WORDS + gates.CREDIT]
+
+
+def test_a_first_message_of_new_bytes_proves_the_lane(lanes):
+    lane = lanes.there
+    lane.prove()
+    assert not lane.proved, "nothing has come yet"
+    say(lanes, 10)
+    lane.prove()
+    assert lane.proved
+
+
+def test_a_first_message_of_bytes_that_user_space_had_read_is_an_error(lanes, going_back):
+    again = going_back(lanes.linked.client, 6)
+    again.sendall(b"beforeafter")
+    assert exactly(lanes.linked.server, 11) == b"beforeafter"
+    with pytest.raises(MoreThanReceived, match="17 bytes of 11"):
+        lanes.there.prove()
 
 
 def test_bytes_that_were_received_and_not_handed_out_are_late(lanes):

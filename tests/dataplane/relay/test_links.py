@@ -9,8 +9,9 @@ import pytest
 
 from tenantproxy.dataplane.relay import links as links_module
 from tenantproxy.dataplane.relay.bpf import Elements
+from tenantproxy.dataplane.relay.gates import MESSAGE_BYTES
 from tenantproxy.dataplane.relay.links import Links
-from tests.dataplane.relay.conftest import CREDIT, PAIRS, exactly
+from tests.dataplane.relay.conftest import CREDIT, ONE, PAIRS, exactly
 from tests.dataplane.relay.maps import NO_ENTRIES, entries
 
 STEPS = ("create_map", "load_verdict", "attach_verdict")
@@ -125,25 +126,28 @@ def test_a_link_refused_at_the_last_step_is_told_to_leave(links, connect, monkey
     assert links.free == PAIRS
 
 
-def test_credit_is_counted_from_what_was_written(links, linked):
+def test_credit_is_counted_from_what_is_free(links, linked):
     linked.client.sendall(bytes(3000))
     assert len(exactly(linked.server, 3000)) == 3000
     links.grant(linked.there, 1000)
-    linked.client.sendall(bytes(CREDIT - 2000))
-    assert len(exactly(linked.server, CREDIT - 2000)) == CREDIT - 2000
-    assert links.moved(linked.there) == CREDIT + 1000
+    fits = CREDIT + 1000 - links.charged(linked.there) - MESSAGE_BYTES
+    linked.client.sendall(bytes(fits))
+    assert len(exactly(linked.server, fits)) == fits
+    assert links.charged(linked.there) == CREDIT + 1000
     assert not links.tripped(linked.there)
     linked.client.sendall(b"!")
     assert linked.ours.recv(1) == b"!"
 
 
 def test_after_a_grant_it_is_told_late_before_the_new_limit(links, linked):
-    linked.client.sendall(bytes(CREDIT - 96))
+    linked.client.sendall(bytes(ONE))
     assert list(links.told()) == [linked.there]
-    links.grant(linked.there, CREDIT - 96)
-    linked.client.sendall(bytes(CREDIT * 3 // 4 - 1))
+    assert links.is_low(linked.there)
+    links.grant(linked.there, CREDIT)
+    assert not links.is_low(linked.there)
+    linked.client.sendall(bytes(CREDIT * 3 // 4 - 2 * MESSAGE_BYTES - 2))
     assert list(links.told()) == []
-    linked.client.sendall(b"!")
+    linked.client.sendall(b"!!")
     assert list(links.told()) == [linked.there]
 
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import random
+import select
 import socket
+from collections.abc import Iterator
 
 import pytest
 
-from tests.dataplane.relay.conftest import CREDIT, exactly
+from tenantproxy.dataplane.relay.gates import GATE_WORDS, MESSAGE_BYTES, NEXT
+from tenantproxy.dataplane.relay.links import Links
+from tenantproxy.dataplane.relay.tcp_info import TcpInfo
+from tests.dataplane.relay.again import freeze
+from tests.dataplane.relay.conftest import CREDIT, ONE, exactly
 
 
 def told(links) -> list[int]:
@@ -27,19 +34,29 @@ def test_what_fits_the_credit_goes_to_the_peer_and_is_counted(links, linked):
 
 
 def test_exactly_the_credit_passes_and_one_byte_more_does_not(links, linked):
-    linked.client.sendall(bytes(CREDIT))
-    assert exactly(linked.server, CREDIT) == bytes(CREDIT)
-    assert not links.tripped(linked.there)
+    linked.client.sendall(bytes(ONE))
+    assert exactly(linked.server, ONE) == bytes(ONE)
+    assert (links.tripped(linked.there), links.charged(linked.there)) == (False, CREDIT)
     linked.client.sendall(b"!")
     assert linked.ours.recv(10) == b"!"
     assert links.tripped(linked.there)
-    assert links.moved(linked.there) == CREDIT
+    assert links.moved(linked.there) == ONE
+
+
+def test_a_message_takes_memory_besides_its_bytes(links, linked):
+    for number in range(1, CREDIT // MESSAGE_BYTES + 1):
+        linked.client.sendall(b"8 bytes.")
+        assert linked.server.recv(100) == b"8 bytes."
+        assert links.charged(linked.there) == number * (8 + MESSAGE_BYTES)
+    linked.client.sendall(b"8 bytes.")
+    assert linked.ours.recv(100) == b"8 bytes."
 
 
 def test_user_space_is_told_once_when_low_is_passed_and_once_of_the_trip(links, linked):
+    low = CREDIT * 3 // 4
     for size, tells in (
-        (CREDIT * 3 // 4 - 1, []),
-        (1, [linked.there]),
+        (low - 2 * MESSAGE_BYTES - 2, []),
+        (2, [linked.there]),
         (100, []),
         (CREDIT, [linked.there]),
         (CREDIT, []),
@@ -53,13 +70,14 @@ def test_user_space_is_told_once_when_low_is_passed_and_once_of_the_trip(links, 
 
 
 def test_what_comes_after_a_trip_goes_to_user_space_though_it_would_fit(links, linked):
-    linked.client.sendall(bytes(CREDIT - 10))
-    assert len(exactly(linked.server, CREDIT - 10)) == CREDIT - 10
+    fits = ONE - MESSAGE_BYTES - 10
+    linked.client.sendall(bytes(fits))
+    assert len(exactly(linked.server, fits)) == fits
     linked.client.sendall(bytes(11))
     assert len(linked.ours.recv(100)) == 11
     linked.client.sendall(b"x")
     assert linked.ours.recv(100) == b"x"
-    assert links.moved(linked.there) == CREDIT - 10
+    assert links.moved(linked.there) == fits
 
 
 def test_one_direction_trips_alone(links, linked):
@@ -69,6 +87,70 @@ def test_one_direction_trips_alone(links, linked):
     linked.server.sendall(b"still through")
     assert linked.client.recv(100) == b"still through"
     assert (links.tripped(linked.there), links.tripped(linked.back)) == (True, False)
+
+
+@pytest.fixture
+def roomy(kernel_relay) -> Iterator[Links]:
+    """Room for every message of a test."""
+    links = Links(1, (1 << 20, 1 << 20))
+    yield links
+    links.close()
+
+
+@pytest.mark.parametrize("seen", [1, 5, 4095, 4096, 10_000, 60_000])
+@pytest.mark.parametrize("tripped", [False, True])
+def test_bytes_that_come_again_are_cut_off(roomy, connect, going_back, seen, tripped):
+    """TCP may send what it believes lost together with new bytes."""
+    client, ours = connect()
+    server, theirs = connect()
+    there = roomy.link(ours, theirs).slots[0]
+    old = random.Random(seen).randbytes(seen)
+    client.sendall(old)
+    assert exactly(server, seen) == old
+    if tripped:
+        roomy.stop(there)
+    again = going_back(client, seen)
+    again.sendall(old + b"new")
+    assert exactly(ours if tripped else server, 3) == b"new"
+    assert roomy.moved(there) == seen + (0 if tripped else 3)
+    assert not roomy.broken(there)
+    assert TcpInfo(ours).received == seen + 3
+
+
+def test_sequence_numbers_begin_again_at_zero(links, connect, going_back):
+    client, ours = connect()
+    server, theirs = connect()
+    frozen = freeze(client), freeze(ours)
+    frozen[0].sending = frozen[1].receiving = 2**32 - 3
+    with frozen[0].thaw() as client, frozen[1].thaw() as ours:
+        link = links.link(ours, theirs)
+        client.sendall(b"one")
+        assert exactly(server, 3) == b"one"
+        client.sendall(b"two")
+        assert exactly(server, 3) == b"two"
+        with going_back(client, 5) as again:
+            again.sendall(b"netwothree")
+            assert exactly(server, 5) == b"three"
+        assert not links.broken(link.slots[0])
+
+
+@pytest.mark.parametrize("off", [-1, 100_000])
+def test_bytes_that_are_missing_break_the_link(links, linked, off):
+    """As if the one before had been lost on its way to the program, or were longer than any."""
+    linked.client.sendall(b"first")
+    assert exactly(linked.server, 5) == b"first"
+    links._gates.words[linked.there * GATE_WORDS + NEXT] += off
+    linked.client.sendall(b"second")
+    linked.client.sendall(b"third")
+    assert select.select([links.ring_fd], [], [], 2)[0]
+    assert told(links) == [linked.there]
+    assert links.broken(linked.there)
+    linked.server.settimeout(0.05)
+    linked.ours.settimeout(0.05)
+    for sock in linked.server, linked.ours:
+        with pytest.raises(TimeoutError):
+            sock.recv(1)
+    assert links.moved(linked.there) == 5
 
 
 def test_a_fin_is_not_passed_on_and_does_not_trip(links, linked):

@@ -16,6 +16,7 @@ from tenantproxy.dataplane.flow import FIRST_SIZE, Half
 from tenantproxy.dataplane.listener import CLOSED
 from tenantproxy.dataplane.relay import relay, switch
 from tenantproxy.dataplane.relay.bpf import Elements
+from tenantproxy.dataplane.relay.gates import GATE_WORDS, NEXT
 from tenantproxy.dataplane.relay.lane import Lane
 from tests.dataplane.relay.maps import NO_ENTRIES, entries
 from tests.dataplane.support import (
@@ -47,7 +48,7 @@ async def rig(monkeypatch):
         for flow in list(rig.engine._listeners[1].flows):
             rig.engine._cut(flow, 0, abort=True)
         kernel = kernel_of(rig)
-        assert kernel._links.free == switch.pairs()
+        assert kernel._links.free == switch.pairs(workers=1)
         assert entries(kernel._links) == NO_ENTRIES
         assert (kernel._pairs, kernel._lanes, kernel._waiting) == ({}, {}, set())
 
@@ -575,6 +576,71 @@ async def test_the_ring_may_speak_of_a_pair_that_has_ended(rig):
     assert rig.notices("internal") == []
 
 
+async def test_an_old_word_of_the_ring_does_not_throw_a_new_pair_out(rig):
+    await linked_pair(rig)
+    kernel, (lane, _) = kernel_of(rig), kernel_of(rig)._pairs[the_flow(rig)].lanes
+    kernel._heed(lane)
+    assert rig.engine._relay.linked == 1
+
+
+async def test_a_lane_that_tripped_is_found_though_the_ring_is_silent(rig):
+    client, end = await linked_pair(rig)
+    rig.engine._loop.remove_reader(kernel_of(rig)._links.ring_fd)
+    data = random.Random(3).randbytes(8 * MIB)
+    _, got = await asyncio.gather(send(client, data), receive(end, len(data)))
+    assert got == data
+    rig.engine._loop.add_reader(kernel_of(rig)._links.ring_fd, kernel_of(rig)._told)
+
+
+@pytest.mark.parametrize("left", [False, True])
+async def test_bytes_that_come_again_do_not_reach_the_other_side_twice(rig, going_back, left):
+    """In the kernel, and when the lane has left it."""
+    client, end = await linked_pair(rig)
+    size = 1000
+    if left:
+        size = 50_000
+        for _ in range(8):  # most of the credit without a word back
+            await send(client, bytes(size))
+            await receive(end, size)
+        assert rig.engine._relay.linked == 0
+    await send(client, b"o" * size)
+    assert await receive(end, size) == b"o" * size
+    again = going_back(client, size)
+    again.setblocking(False)
+    await send(again, b"o" * size + b"new")
+    again.shutdown(socket.SHUT_WR)
+    assert await receive_all(end) == b"new"
+    await send(end, b"answer")
+    assert await receive(again, 6) == b"answer"
+    assert rig.notices("internal") == []
+
+
+@pytest.mark.parametrize("left", [False, True])
+async def test_a_stream_with_a_hole_ends_in_a_reset(rig, left):
+    client, end = await linked_pair(rig)
+    await talk(client, end)
+    kernel, (lane, _) = kernel_of(rig), kernel_of(rig)._pairs[the_flow(rig)].lanes
+    if left:
+        kernel._leave(lane)
+        assert lane.stage is relay.Stage.PUMPED
+    kernel._links._gates.words[lane.slot * GATE_WORDS + NEXT] -= 1
+    await send(client, b"after the hole")
+    assert await was_reset(client)
+    assert await was_reset(end)
+    assert "BrokenStream" in rig.notices("internal")[0].detail
+    assert rig.books.ends() == {"internal": 1}
+
+
+async def test_bytes_that_the_pump_had_read_and_come_first_end_in_a_reset(rig, going_back):
+    """The program cannot know them; a moment later it is seen."""
+    client, _ = await linked_pair(rig)
+    again = going_back(client, 8)
+    again.setblocking(False)
+    await send(again, b"questionmore")
+    assert await was_reset(again)
+    assert "MoreThanReceived" in rig.notices("internal")[0].detail
+
+
 async def test_closing_the_engine_resets_links_in_every_stage(monkeypatch):
     monkeypatch.setattr(relay, "ROUND_TRIPS", 0)
     with a_rig() as rig:
@@ -637,7 +703,7 @@ async def test_short_links_leave_nothing_and_every_byte_is_counted(monkeypatch, 
         await rig.quiet()
         assert rig.books.route() == (count, count, 60 * count, 40 * count)
         kernel = kernel_of(rig)
-        assert kernel._links.free == switch.pairs()
+        assert kernel._links.free == switch.pairs(workers=1)
         assert entries(kernel._links) == NO_ENTRIES
         assert (kernel._pairs, kernel._lanes, kernel._waiting) == ({}, {}, set())
 

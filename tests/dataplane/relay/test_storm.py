@@ -47,7 +47,7 @@ async def storm(monkeypatch, seed: int, rounds: int) -> None:
     monkeypatch.setattr(relay, "ROUND_TRIPS", dice.choice((0, 0, 1, 3)))
     monkeypatch.setattr(switch, "CREDIT_BYTES", dice.choice((1 << 14, 1 << 17, 1 << 20)))
     pairs = dice.choice((3, 64))
-    monkeypatch.setattr(switch, "pairs", lambda: pairs)
+    monkeypatch.setattr(switch, "pairs", lambda workers: pairs)
     with a_rig() as rig:
         assert rig.engine.turn_relay("kernel").works
         kernel = rig.engine._relay._relay

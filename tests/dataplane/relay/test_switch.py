@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from tenantproxy.dataplane import messages as m
 from tenantproxy.dataplane.relay import switch
 from tenantproxy.dataplane.relay.probe import Verdict
 from tests.dataplane.support import receive, send
@@ -60,7 +61,7 @@ def test_maps_for_all_pairs_may_be_refused_though_the_probe_had_its_own(rig, mon
 
 
 @pytest.mark.parametrize(
-    ("memory_bytes", "cpus", "limit", "expected"),
+    ("memory_bytes", "workers", "limit", "expected"),
     [
         (16 * GIB, 2, "max", 1024),
         (16 * GIB, 4, "max", 512),
@@ -72,25 +73,31 @@ def test_maps_for_all_pairs_may_be_refused_though_the_probe_had_its_own(rig, mon
     ],
 )
 def test_all_credits_fit_in_the_share_of_the_memory(
-    monkeypatch, tmp_path, memory_bytes, cpus, limit, expected
+    monkeypatch, tmp_path, memory_bytes, workers, limit, expected
 ):
     real = os.sysconf
     page = real("SC_PAGE_SIZE")
     monkeypatch.setattr(
         os, "sysconf", lambda name: memory_bytes // page if name == "SC_PHYS_PAGES" else real(name)
     )
-    monkeypatch.setattr(os, "cpu_count", lambda: cpus)
     file = tmp_path / "memory.max"
     if limit is not None:
         file.write_text(f"{limit}\n")
     monkeypatch.setattr(switch, "Path", lambda _name: file)
-    pairs = switch.pairs()
+    pairs = switch.pairs(workers)
     assert pairs == expected
-    assert pairs == 1 or pairs * cpus * switch.CREDIT_BYTES * switch.MEMORY_SHARE <= memory_bytes
+    assert pairs == 1 or pairs * workers * switch.CREDIT_BYTES * switch.MEMORY_SHARE <= memory_bytes
+
+
+def test_workers_share_the_pairs(kernel_relay, rig, monkeypatch):
+    asked = []
+    monkeypatch.setattr(switch, "pairs", lambda workers: asked.append(workers) or 10)
+    rig.order(m.SetRelay("kernel", workers=3))
+    assert asked == [3]
 
 
 def test_the_credit_of_a_pair_is_shared_by_its_directions(kernel_relay, rig):
     rig.engine.turn_relay("kernel")
     links = rig.engine._relay._relay._links
     assert sum(links._pair_credit) == switch.CREDIT_BYTES
-    assert links.free == switch.pairs()
+    assert links.free == switch.pairs(workers=1)
