@@ -14,11 +14,15 @@ the destination had written then (`base`) is also what the source had received.
 
 from __future__ import annotations
 
+import socket
 from enum import Enum
 
 from tenantproxy.dataplane.flow import Half
 from tenantproxy.dataplane.relay.links import Links
 from tenantproxy.dataplane.relay.tcp_info import TcpInfo
+
+_SO_SNDBUFFORCE = 32
+"""SO_SNDBUF without the limit of net.core.wmem_max; needs CAP_NET_ADMIN, as the maps do."""
 
 
 class Stage(Enum):
@@ -102,6 +106,22 @@ class Lane:
         """Return True when the destination took, or never can take, all that moved."""
         info = TcpInfo(self.source.peer.sock)
         return info.closed or info.written - self.base >= self.counted
+
+    def make_room(self) -> None:
+        """Let the destination's socket take all that waits for it in the kernel.
+
+        What the program hands to user space waits behind what the same socket
+        still has to send (sk_psock_verdict_apply), so a client that sends and
+        does not read would wait for ever. The memory has been granted before.
+        """
+        sock = self.source.peer.sock
+        try:
+            room = sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+            # Twice, for a socket keeps less than it has room for: 72 % (6.18).
+            room += 2 * self._links.credit(self.slot)
+            sock.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, room // 2)  # which is doubled
+        except OSError:
+            pass  # not allowed here, or closed: it waits for its reader
 
     def grant(self) -> bool:
         """Give credit again if this is a conversation and the destination keeps up.

@@ -162,6 +162,10 @@ class Links:
         count: int = self._gates.words[slot * GATE_WORDS + CHARGED]
         return count
 
+    def credit(self, slot: int) -> int:
+        """Return how many bytes of memory may wait in the kernel in this direction."""
+        return self._credit[slot]
+
     def tripped(self, slot: int) -> bool:
         """Return True when what comes to this slot goes to user space."""
         return bool(self._gates.words[slot * GATE_WORDS + TRIPPED])

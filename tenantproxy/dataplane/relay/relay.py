@@ -232,6 +232,7 @@ class KernelRelay:
             self._stop(lane)
             lane.stage = Stage.LEAVING
             if not self._settle(lane):
+                lane.make_room()
                 self._wait(lane)
 
     def _settle(self, lane: Lane) -> bool:

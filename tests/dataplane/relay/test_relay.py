@@ -53,6 +53,12 @@ async def rig(monkeypatch):
         assert (kernel._pairs, kernel._lanes, kernel._waiting) == ({}, {}, set())
 
 
+@pytest.fixture
+def no_room(monkeypatch):
+    """A kernel that does not let a socket take what waits for it: readers are waited for."""
+    monkeypatch.setattr(Lane, "make_room", lambda lane: None)
+
+
 def kernel_of(rig: Rig) -> relay.KernelRelay:
     return rig.engine._relay._relay
 
@@ -333,6 +339,22 @@ async def test_a_reader_that_stops_costs_the_kernel_no_more_than_the_credit(rig)
     assert rig.books.route()[3] == len(data) + 6 * ROUNDS
 
 
+@pytest.mark.parametrize("size", [100_000, 4 * MIB])
+async def test_who_does_not_read_can_still_send(rig, size):
+    """What the program hands over waits behind what the same socket has to send."""
+    client, end = await linked_pair(rig, small_buffers=True)
+    down = random.Random(4).randbytes(size)  # less than the credit, and more
+    answering = asyncio.ensure_future(send(end, down))
+    await asyncio.sleep(0.05)
+    up = random.Random(5).randbytes(4 * MIB)
+    sending = asyncio.ensure_future(send(client, up))
+    async with asyncio.timeout(5):
+        assert await receive(end, len(up)) == up
+    await sending
+    assert await receive(client, len(down)) == down
+    await answering
+
+
 async def test_a_slow_reader_gets_every_byte_and_then_the_fin(rig):
     client, end = await linked_pair(rig)
     data = random.Random(3).randbytes(4 * MIB)
@@ -384,6 +406,7 @@ async def test_a_reset_follows_what_the_kernel_still_has(rig, size):
     assert rig.books.route()[3] == 6 * ROUNDS + size
 
 
+@pytest.mark.usefixtures("no_room")
 async def test_a_reset_waits_for_a_stopped_reader_not_for_ever(rig, monkeypatch):
     monkeypatch.setattr(relay, "DEAD_WAIT_S", 0.1)
     monkeypatch.setattr("tenantproxy.dataplane.lingering.LINGER_S", 0.1)
@@ -396,6 +419,7 @@ async def test_a_reset_waits_for_a_stopped_reader_not_for_ever(rig, monkeypatch)
     assert rig.books.ends() == {"upstream_reset": 1}
 
 
+@pytest.mark.usefixtures("no_room")
 async def test_a_slow_reader_of_an_ended_flow_costs_few_looks(rig, monkeypatch):
     client, end = await linked_pair(rig, small_buffers=True)
     looks = 0
@@ -414,6 +438,7 @@ async def test_a_slow_reader_of_an_ended_flow_costs_few_looks(rig, monkeypatch):
     assert len(await receive_all(client)) == 200_000
 
 
+@pytest.mark.usefixtures("no_room")
 async def test_a_flow_that_ends_while_it_is_waited_for_is_waited_for_no_longer(rig):
     client, end = await linked_pair(rig, small_buffers=True)
     await send(end, bytes(200_000))
@@ -641,6 +666,7 @@ async def test_bytes_that_the_pump_had_read_and_come_first_end_in_a_reset(rig, g
     assert "MoreThanReceived" in rig.notices("internal")[0].detail
 
 
+@pytest.mark.usefixtures("no_room")
 async def test_closing_the_engine_resets_links_in_every_stage(monkeypatch):
     monkeypatch.setattr(relay, "ROUND_TRIPS", 0)
     with a_rig() as rig:
