@@ -207,7 +207,7 @@ def compare(clients: list[Account], servers: list[Account]) -> list[str]:
         if other is None:
             wrong.append(f"{ours.number}: the server has no account of it")
         elif (ours.end, other.end) != ("whole", "whole"):
-            wrong.append(f"{ours.number}: ended {ours.end} / {other.end}")
+            wrong.append(f"{ours.number}: ended {ours.end} / {other.end}: {ours} / {other}")
         elif ours.sent_hash != other.received_hash or ours.received_hash != other.sent_hash:
             wrong.append(f"{ours.number}: bytes differ: {ours} / {other}")
     return wrong
