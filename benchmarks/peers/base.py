@@ -114,12 +114,15 @@ class Peer(abc.ABC):
         """Return the command that stays in the foreground."""
 
     async def set_listeners(self, listeners: Sequence[Listener]) -> None:
-        """Change the listeners at run time; it may return before all of them are there."""
-        raise NotImplementedError
+        """Change the listeners at run time; it may return before all of them are there.
 
+        Only for peers that say by what they do it (`opens_by`).
+        """
+        raise RuntimeError(f"{self.title} cannot go to {len(listeners)} listeners at run time")
+
+    @abc.abstractmethod
     async def reweigh(self, listener: Listener) -> None:
         """Give the listener of the same port other weights."""
-        raise NotImplementedError
 
     def environment(self) -> dict[str, str]:
         return dict(os.environ)

@@ -112,7 +112,8 @@ class Lane:
 
         What the program hands to user space waits behind what the same socket
         still has to send (sk_psock_verdict_apply), so a client that sends and
-        does not read would wait for ever. The memory has been granted before.
+        does not read would wait for ever. What waits is within the credit; its
+        send buffer keeps its new size.
         """
         sock = self.source.peer.sock
         try:

@@ -125,7 +125,6 @@ def _put_in_order(asm: Assembler) -> None:
     asm.store(Size.U64, _GATE, NEXT * _WORD, begin)
 
     _cut_seen(asm)
-    asm.label("in order")
 
 
 def _cut_seen(asm: Assembler) -> None:
@@ -146,6 +145,7 @@ def _cut_seen(asm: Assembler) -> None:
         asm.move(Reg.R4, 0)
         asm.call(Helper.SKB_ADJUST_ROOM)
         asm.jump_if_not_zero(Reg.R0, "break")
+    asm.label("in order")
 
 
 def _count(asm: Assembler, ring: int) -> None:

@@ -150,12 +150,7 @@ class KernelRelay:
         now_ms = self._pump.now_ms
         for lane in tuple(self._lanes.values()):
             lane.count(now_ms)
-            if not lane.proved:
-                try:
-                    lane.prove()
-                except Exception as error:  # noqa: BLE001 - whatever it is, it ends this flow only
-                    self._on_error(lane.source, error)
-            elif self._links.tripped(lane.slot):
+            if not lane.proved or self._links.tripped(lane.slot):
                 self._heed(lane)
 
     # Into the kernel ----------------------------------------------------------------
@@ -209,6 +204,7 @@ class KernelRelay:
         try:
             if links.broken(slot):
                 raise BrokenStream
+            lane.prove()
             if links.tripped(slot) or (links.is_low(slot) and not lane.grant()):
                 self._leave(lane)
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this flow only

@@ -610,6 +610,9 @@ async def test_an_old_word_of_the_ring_does_not_throw_a_new_pair_out(rig):
 
 async def test_a_lane_that_tripped_is_found_though_the_ring_is_silent(rig):
     client, end = await linked_pair(rig)
+    lane = kernel_of(rig)._pairs[the_flow(rig)].lanes[0]
+    await talk(client, end)
+    await until(lambda: lane.proved)
     rig.engine._loop.remove_reader(kernel_of(rig)._links.ring_fd)
     data = random.Random(3).randbytes(8 * MIB)
     _, got = await asyncio.gather(send(client, data), receive(end, len(data)))
