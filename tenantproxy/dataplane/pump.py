@@ -23,6 +23,7 @@ import select
 import socket
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
+from errno import EFAULT, ENOBUFS, ENOMEM
 
 from tenantproxy.clock import monotonic_s
 from tenantproxy.dataplane.counters import Route
@@ -49,6 +50,10 @@ LAST = IN | RDHUP
 DONTWAIT = socket.MSG_DONTWAIT
 WITH_FIN = socket.MSG_DONTWAIT | socket.MSG_MORE
 """Flags of a send that is followed by a FIN: both travel in one packet."""
+NO_MEMORY = frozenset((ENOBUFS, ENOMEM, EFAULT))
+"""What a send may say when the kernel is short of memory for TCP; the connection is well. EFAULT
+comes of sockets whose account is overdrawn, as in a sockmap: the part of a message for which there
+is room, tcp_wmem_schedule, is then below 0 (Linux 6.18)."""
 
 _ROUTE_CLOSED = int(Route.CLOSED)  # an IntEnum is slower as an index
 _DONE = CLOSED["done"]
@@ -146,9 +151,11 @@ class Pump:
             sent = peer.sock.send(part, WITH_FIN if last else DONTWAIT)
         except BlockingIOError:
             sent = 0
-        except OSError:
-            self._cannot_write(peer)
-            return
+        except OSError as error:
+            if error.errno not in NO_MEMORY:
+                self._cannot_write(peer)
+                return
+            sent = 0
         if sent != got:
             peer.pending = memoryview(bytes(self._view[sent:got]))
             half.paused = True
@@ -223,8 +230,9 @@ class Pump:
             sent = half.sock.send(pending, DONTWAIT)
         except BlockingIOError:
             return
-        except OSError:
-            self._cannot_write(half)
+        except OSError as error:
+            if error.errno not in NO_MEMORY:
+                self._cannot_write(half)
             return
         half.last_ms = self.now_ms
         if sent != len(pending):

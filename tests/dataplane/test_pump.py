@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import random
 import socket
@@ -296,6 +297,40 @@ async def test_bulk_grows_the_reads_and_chat_does_not(rig):
     watching.cancel()
     await asyncio.wait([watching])
     assert max(sizes) == pump_module.BUFFER_BYTES
+
+
+class Poor:
+    """A socket whose every second send finds no memory in the kernel."""
+
+    def __init__(self, sock, number: int) -> None:
+        self._sock, self._number, self.refused = sock, number, 0
+
+    def __getattr__(self, name):
+        return getattr(self._sock, name)
+
+    def send(self, data, flags):
+        if self.refused % 2 == 0:
+            self.refused += 1
+            raise OSError(self._number, "on purpose")
+        self.refused += 1
+        return self._sock.send(data[:1000], flags)
+
+
+@pytest.mark.pump_only("the kernel's own sends do not pass here")
+@pytest.mark.parametrize("number", [errno.ENOBUFS, errno.ENOMEM, errno.EFAULT])
+async def test_a_send_without_memory_is_tried_again(rig, number):
+    port, server = rig.serve()
+    client, upstream_end = await rig.pair(port, server)
+    await until(lambda: rig.books.route()[0] == 1)
+    for half in (half_of(rig, server=False), half_of(rig, server=True)):
+        half.sock = Poor(half.sock, number)
+    data = random.Random(number).randbytes(100_000)
+    for sender, reader in ((client, upstream_end), (upstream_end, client)):
+        await send(sender, data)
+        sender.shutdown(socket.SHUT_WR)
+        assert await receive_all(reader) == data
+    await rig.quiet()
+    assert rig.books.ends() == {"done": 1}
 
 
 @pytest.mark.pump_only("what is broken here is never called for a linked flow")
