@@ -112,6 +112,12 @@ def unread(fd: int) -> bool:
     return _count != _NONE
 
 
+def waiting(fd: int) -> int:
+    """Return how many bytes wait to be read, up to an urgent mark (tcp(7), SIOCINQ)."""
+    count: int = _INT.unpack(fcntl.ioctl(fd, _SIOCINQ, _NONE))[0]
+    return count
+
+
 def unsent(sock: Socket) -> int:
     """Return how many bytes the kernel took and has not put on the wire (tcp(7), SIOCOUTQNSD)."""
     try:

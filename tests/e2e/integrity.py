@@ -8,6 +8,7 @@ send and what they receive.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import random
 import struct
@@ -22,6 +23,11 @@ MIB = 1 << 20
 ENDINGS = ("client_half_closes", "server_half_closes", "client_closes", "server_closes")
 RESETS = ("client_resets", "server_resets")
 _ALL = ENDINGS + RESETS
+TORN_WITHIN_S = 60
+"""A talk that ends in a reset ends so by then, wherever it is. Its end that writes and never reads
+can stand still for good: its kernel took the window back for want of room (ICSK_ACK_NOMEM) while a
+segment shorter than the window's scale was under way, so every ACK bears a number behind the window
+and is dropped (tcp_sequence, tcp_acceptable_seq; Linux 6.18). No proxy can help that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +99,13 @@ class _Side:
             if rng.random() < 0.02:
                 await asyncio.sleep(rng.random() * 0.01)
 
+    async def tear(self, length: int) -> None:
+        """Send `length` bytes, or as many as can be sent in time, and reset."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TORN_WITHIN_S):
+                await self.write(length)
+        self.wire.reset()
+
     async def read(self, length: int | None) -> None:
         """Take exactly `length` bytes, or all up to the end."""
         buffer = bytearray(CHUNK)
@@ -137,8 +150,7 @@ async def converse(wire: Wire) -> Account | None:
     ending = _ALL[how]
     try:
         if ending == "server_resets":
-            await side.write(down // 2)
-            wire.reset()
+            await side.tear(down // 2)
             return side.account(number, "reset by us")
 
         async def write() -> None:
@@ -160,8 +172,7 @@ async def _talk(port: int, talk: Talk) -> Account:
         header = HEADER.pack(talk.number, talk.up, talk.down, _ALL.index(ending))
         await side.raw(header)
         if ending == "client_resets":
-            await side.write(talk.up // 2)
-            wire.reset()
+            await side.tear(talk.up // 2)
             return side.account(talk.number, "reset by us")
 
         async def write() -> None:

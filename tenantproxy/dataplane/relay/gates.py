@@ -13,8 +13,8 @@ from tenantproxy.dataplane.relay.bpf import MMAPABLE, MapType, create_map, map_s
 MOVED, CREDIT, LOW, TRIPPED, CHARGED, NEXT = range(6)
 """Words of a gate. Moved: bytes that the kernel passed on. Charged: the memory they took there.
 Credit: what charged may not exceed. Low: user space is told when charged passes it.
-Tripped: 1, more than the credit came; for good. Next: where the next message should begin,
-as a sequence number plus 1; 0 before the first."""
+Tripped: 1, more than the credit came; for good. Next: the sequence number at which the next
+message should begin."""
 BROKEN = 2
 """`tripped`, when messages do not follow each other and the stream cannot go on."""
 GATE_WORDS = 8
@@ -40,10 +40,14 @@ class Gates:
         self._map = map_shared(self.fd, length)
         self.words = memoryview(self._map).cast("Q")
 
-    def reset(self, slot: int, credit: int) -> None:
-        """Make the gate ready for a new pair: nothing moved, the whole credit."""
+    def reset(self, slot: int, credit: int, begin: int) -> None:
+        """Make the gate ready for a new pair: nothing moved, the whole credit.
+
+        The stream goes on at the sequence number `begin`.
+        """
         at, words = slot * GATE_WORDS, self.words
-        words[at + MOVED] = words[at + TRIPPED] = words[at + CHARGED] = words[at + NEXT] = 0
+        words[at + MOVED] = words[at + TRIPPED] = words[at + CHARGED] = 0
+        words[at + NEXT] = begin
         words[at + CREDIT] = credit
         words[at + LOW] = low_of(0, credit)
 

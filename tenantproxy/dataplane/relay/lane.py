@@ -48,8 +48,8 @@ class Lane:
     """
 
     __slots__ = (
-        "_links", "answered", "base", "charged", "counted", "opposite", "passed", "proved", "seen",
-        "slot", "source", "stage", "until_s",
+        "_links", "answered", "base", "charged", "counted", "opposite", "passed", "seen", "slot",
+        "source", "stage", "until_s",
     )  # fmt: skip
 
     opposite: Lane
@@ -66,7 +66,6 @@ class Lane:
         self.answered = 0
         """What had moved the other way when credit was given last."""
         self.seen = self.charged = 0
-        self.proved = False
         self.until_s = 0.0
         """When to wait no longer; 0: for ever."""
 
@@ -78,20 +77,6 @@ class Lane:
             source.cell[0] += moved - self.counted
             source.cell[1] = source.last_ms = now_ms
             self.counted = moved
-
-    def prove(self) -> None:
-        """See that the first message did not begin with bytes that user space had read.
-
-        Nothing tells the program where the stream goes on after what user space
-        read, so the first message is the only one that may bring bytes again.
-
-        Raises:
-            MoreThanReceived: it did.
-        """
-        moved = self._links.moved(self.slot)
-        if moved and not self.proved:
-            self._compare(self.base + moved, TcpInfo(self.source.sock).received)
-            self.proved = True
 
     def stop(self, now_ms: int) -> None:
         """Let the kernel pass nothing more on; when this returns `moved` is final and counted."""
@@ -151,10 +136,7 @@ class Lane:
         """
         received = TcpInfo(self.source.sock).received
         handed_out = self.base + self.counted + self.passed
-        self._compare(handed_out, received)
-        # A FIN counts as one; not always, if it is the second and ends the connection.
-        return received - 1 > handed_out
-
-    def _compare(self, handed_out: int, received: int) -> None:
         if handed_out > received:
             raise MoreThanReceived(f"{handed_out} bytes of {received}")
+        # A FIN counts as one; not always, if it is the second and ends the connection.
+        return received - 1 > handed_out

@@ -28,8 +28,10 @@ from tenantproxy.dataplane.relay.gates import (
 )
 from tenantproxy.dataplane.relay.program import verdict
 from tenantproxy.dataplane.relay.ring import Ring
+from tenantproxy.dataplane.relay.sequence import next_sequence
 
 _SO_COOKIE = 57
+_UNKNOWN = None, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,24 +100,31 @@ class Links:
         while self._fds:
             os.close(self._fds.pop())
 
-    def link(self, a: Socket, b: Socket) -> Link:
+    def link(self, a: Socket, b: Socket, read: tuple[int, int] | None = None) -> Link:
         """Let the kernel pass what comes from each to the other, what is queued already included.
 
         Nobody may read from or write to them meanwhile, nor afterwards, until
-        `stop`. Slot 0 of the link is the direction from `a` to `b`.
+        `stop`. Slot 0 of the link is the direction from `a` to `b`. `read` is how
+        many bytes of each have been read by the caller's books.
 
         When the last step fails, both directions of the link have tripped at once.
 
         Raises:
-            OSError: the kernel refused; both are as they were.
+            OSError: the kernel refused; both are as they were. EOPNOTSUPP: one has just
+                ended, or what was read of it is not what the kernel says.
         """
+        begins = [
+            next_sequence(sock, one) for sock, one in zip((a, b), read or _UNKNOWN, strict=True)
+        ]
         slots = self._free.pop(), self._free.pop()
         cookies = _cookie(a), _cookie(b)
         link = Link(slots, cookies)
         try:
-            for slot, cookie, credit in zip(slots, cookies, self._pair_credit, strict=True):
+            for slot, cookie, credit, begin in zip(
+                slots, cookies, self._pair_credit, begins, strict=True
+            ):
                 self._credit[slot] = credit
-                self._gates.reset(slot, credit)
+                self._gates.reset(slot, credit, begin)
                 self._slots.set(cookie, slot)
             # First whom to send to, then whom to judge: the other way round, what comes in
             # between would find no peer and be dropped.

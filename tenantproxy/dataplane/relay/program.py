@@ -111,17 +111,11 @@ def _put_in_order(asm: Assembler) -> None:
     asm.subtract32(end, length)
     asm.jump_if_greater(end, 1, "break")  # 1 is a FIN, anything else is not TCP's block
 
-    asm.move(_SEEN, 0)
-    asm.load(Size.U64, Reg.R3, _GATE, NEXT * _WORD)
-    asm.jump_if_zero(Reg.R3, "placed")  # the first message says where the stream is
-    asm.move(_SEEN, Reg.R3)
-    asm.add(_SEEN, -1)
+    asm.load(Size.U64, _SEEN, _GATE, NEXT * _WORD)
     asm.subtract32(_SEEN, begin)
     asm.jump_if_greater(_SEEN, _STEPS * _ROOM, "break")  # < 0: bytes are missing
 
-    asm.label("placed")
     asm.add32(begin, length)
-    asm.add(begin, 1)
     asm.store(Size.U64, _GATE, NEXT * _WORD, begin)
 
     _cut_seen(asm)

@@ -13,8 +13,8 @@ _RECEIVED, _NOT_SENT, _SENT = 128, 144, 200
 _U64 = struct.Struct("Q")
 _U32 = struct.Struct("I")
 _TWO_U64 = struct.Struct("2Q")
-CLOSED = 7
-"""TCP_CLOSE: reset, or closed both ways."""
+ESTABLISHED, CLOSED = 1, 7
+"""TCP_ESTABLISHED: no FIN went or came. TCP_CLOSE: reset, or closed both ways."""
 
 
 class TcpInfo:
@@ -29,6 +29,11 @@ class TcpInfo:
             OSError: the socket is closed.
         """
         self._raw = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES)
+
+    @property
+    def established(self) -> bool:
+        """Neither end has said FIN or RST."""
+        return self._raw[0] == ESTABLISHED
 
     @property
     def closed(self) -> bool:

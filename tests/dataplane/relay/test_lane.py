@@ -159,23 +159,6 @@ def credit_of(lanes: Both) -> int:
     return lanes.links._gates.words[lanes.there.slot * GATE_WORDS + gates.CREDIT]
 
 
-def test_a_first_message_of_new_bytes_proves_the_lane(lanes):
-    lane = lanes.there
-    lane.prove()
-    assert not lane.proved, "nothing has come yet"
-    say(lanes, 10)
-    lane.prove()
-    assert lane.proved
-
-
-def test_a_first_message_of_bytes_that_user_space_had_read_is_an_error(lanes, going_back):
-    again = going_back(lanes.linked.client, 6)
-    again.sendall(b"beforeafter")
-    assert exactly(lanes.linked.server, 11) == b"beforeafter"
-    with pytest.raises(MoreThanReceived, match="17 bytes of 11"):
-        lanes.there.prove()
-
-
 def test_bytes_that_were_received_and_not_handed_out_are_late(lanes):
     linked, lane = lanes.linked, lanes.there
     linked.client.sendall(bytes(10))
