@@ -1,7 +1,7 @@
 """Gates: one for each direction of a linked pair, in memory shared with the kernel.
 
 The program writes `moved`, `tripped`, `charged` and `next`; user space writes
-`credit` and `low`, and `tripped` too. Every word is written by one aligned store.
+`credit`, `low` and `soon`, and `tripped` too. Every word is written by one aligned store.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import mmap
 
 from tenantproxy.dataplane.relay.bpf import MMAPABLE, MapType, create_map, map_shared
 
-MOVED, CREDIT, LOW, TRIPPED, CHARGED, NEXT = range(6)
+MOVED, CREDIT, LOW, TRIPPED, CHARGED, NEXT, SOON = range(7)
 """Words of a gate. Moved: bytes that the kernel passed on. Charged: the memory they took there.
 Credit: what charged may not exceed. Low: user space is told when charged passes it.
 Tripped: 1, more than the credit came; for good. Next: the sequence number at which the next
-message should begin."""
+message should begin. Soon: when charged passes it user space is told, but not woken."""
 BROKEN = 2
 """`tripped`, when messages do not follow each other and the stream cannot go on."""
 GATE_WORDS = 8
@@ -27,6 +27,11 @@ MESSAGE_BYTES = 768
 def low_of(charged: int, credit: int) -> int:
     """Return when to say that credit runs low: late, for every word of it wakes the worker."""
     return charged + (credit - charged) * 3 // 4
+
+
+def soon_of(charged: int, credit: int) -> int:
+    """Return when to say that credit will run low: who is woken by one lane serves others too."""
+    return charged + (credit - charged) // 2
 
 
 class Gates:
@@ -49,7 +54,7 @@ class Gates:
         words[at + MOVED] = words[at + TRIPPED] = words[at + CHARGED] = 0
         words[at + NEXT] = begin
         words[at + CREDIT] = credit
-        words[at + LOW] = low_of(0, credit)
+        words[at + LOW], words[at + SOON] = low_of(0, credit), soon_of(0, credit)
 
     def trip(self, slot: int) -> None:
         """Let nothing more through."""

@@ -119,13 +119,12 @@ class Lane:
         links, slot = self._links, self.slot
         charged, moved = links.charged(slot), links.moved(slot)
         moved_back = links.moved(self.opposite.slot)
-        spoke, self.answered = moved_back != self.answered, moved_back
         written = TcpInfo(self.source.peer.sock).written - self.base
-        if not spoke or written < self.seen:
+        if moved_back == self.answered or written < self.seen:
             return False
         freed = charged if written >= moved else self.charged + written - self.seen
         links.grant(slot, freed)
-        self.charged, self.seen = charged, moved
+        self.charged, self.seen, self.answered = charged, moved, moved_back
         return True
 
     def is_late(self) -> bool:

@@ -22,9 +22,11 @@ from tenantproxy.dataplane.relay.gates import (
     GATE_WORDS,
     LOW,
     MOVED,
+    SOON,
     TRIPPED,
     Gates,
     low_of,
+    soon_of,
 )
 from tenantproxy.dataplane.relay.program import verdict
 from tenantproxy.dataplane.relay.ring import Ring
@@ -59,8 +61,8 @@ class Links:
         try:
             self._gates = Gates(count)
             self._fds.append(self._gates.fd)
-            # A slot has at most three records on their way: low, trip and break.
-            self._ring = Ring(3 * count)
+            # A slot has at most four records on their way: soon, low, trip and break.
+            self._ring = Ring(4 * count)
             self._fds.append(self._ring.fd)
             slots = self._map(MapType.HASH, 8, 4, count)
             peers = self._map(MapType.SOCKMAP, 4, 8, count)
@@ -188,12 +190,18 @@ class Links:
         at, words = slot * GATE_WORDS, self._gates.words
         return bool(words[at + CHARGED] >= words[at + LOW])
 
+    def is_soon(self, slot: int) -> bool:
+        """Return True when what was charged has passed `soon`, and credit may be given again."""
+        at, words = slot * GATE_WORDS, self._gates.words
+        return bool(words[at + CHARGED] >= words[at + SOON])
+
     def grant(self, slot: int, freed: int) -> None:
         """Give the whole credit again, counted from what is free of what was charged."""
         at, words = slot * GATE_WORDS, self._gates.words
         credit = freed + self._credit[slot]
+        charged = words[at + CHARGED]
         words[at + CREDIT] = credit
-        words[at + LOW] = low_of(words[at + CHARGED], credit)
+        words[at + LOW], words[at + SOON] = low_of(charged, credit), soon_of(charged, credit)
 
     def stop(self, slot: int) -> None:
         """Pass nothing on from now on; what comes goes to user space.
@@ -204,7 +212,7 @@ class Links:
         self._gates.words[slot * GATE_WORDS + CREDIT] = 0
 
     def told(self) -> Iterator[int]:
-        """Give the slots whose `charged` passed `low`, that tripped, or that broke."""
+        """Give the slots whose `charged` passed `soon` or `low`, that tripped, or that broke."""
         return self._ring.read()
 
 

@@ -8,7 +8,7 @@
     gate.tripped:                                  to user space
     charged + length + MESSAGE_BYTES > credit:     trip, tell user space; to user space
     moved += length; charged += length + MESSAGE_BYTES
-    charged passes low:                            tell user space
+    charged passes low, or `soon` before it:       tell user space; of `soon` without waking it
     to the socket peers[slot]
 
 A FIN has done its work on the socket before; its empty message is dropped,
@@ -37,6 +37,7 @@ from tenantproxy.dataplane.relay.gates import (
     MESSAGE_BYTES,
     MOVED,
     NEXT,
+    SOON,
     TRIPPED,
 )
 
@@ -55,6 +56,8 @@ _SKB, _GATE, _SLOT, _SEEN = Reg.R6, Reg.R7, Reg.R8, Reg.R9
 _COOKIE, _SLOT_PLACE = -8, -16
 """Places in the frame."""
 _WORD = 8
+_NO_WAKEUP, _WAKEUP = 1, 2
+"""BPF_RB_NO_WAKEUP, BPF_RB_FORCE_WAKEUP. The default, 0, wakes nobody who is behind."""
 
 
 def verdict(*, slots: int, gates: int, peers: int, ring: int) -> bytes:
@@ -162,8 +165,14 @@ def _count(asm: Assembler, ring: int) -> None:
     asm.store(Size.U64, _GATE, CHARGED * _WORD, then)
 
     asm.load(Size.U64, limit, _GATE, LOW * _WORD)
+    asm.jump_if_at_least(then, limit, "low")
+    asm.load(Size.U64, limit, _GATE, SOON * _WORD)
     asm.jump_if_at_least(charged, limit, "to the peer")
     asm.jump_if_less(then, limit, "to the peer")
+    _tell(asm, ring, _NO_WAKEUP)
+    asm.jump("to the peer")
+    asm.label("low")
+    asm.jump_if_at_least(charged, limit, "to the peer")
     _tell(asm, ring)
 
 
@@ -176,11 +185,11 @@ def _look_up(asm: Assembler, map_fd: int, key: int) -> None:
     asm.jump_if_zero(Reg.R0, "to user space")
 
 
-def _tell(asm: Assembler, ring: int) -> None:
+def _tell(asm: Assembler, ring: int, wakeup: int = _WAKEUP) -> None:
     """Write the slot's number to the ring."""
     asm.load_map(Reg.R1, ring)
     asm.move(Reg.R2, Reg.FP)
     asm.add(Reg.R2, _SLOT_PLACE)
     asm.move(Reg.R3, 4)
-    asm.move(Reg.R4, 0)
+    asm.move(Reg.R4, wakeup)
     asm.call(Helper.RINGBUF_OUTPUT)

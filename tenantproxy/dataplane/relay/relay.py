@@ -206,7 +206,7 @@ class KernelRelay:
     # Out of the kernel ----------------------------------------------------------------
 
     def _told(self) -> None:
-        """The program wrote to the ring: a lane is low on credit, has tripped, or is broken."""
+        """The program wrote to the ring: a lane is (soon) low on credit, has tripped, or broke."""
         for slot in self._links.told():
             lane = self._lanes.get(slot)
             if lane is None and self._links.broken(slot):  # it may break after it has left
@@ -220,7 +220,9 @@ class KernelRelay:
         try:
             if links.broken(slot):
                 raise BrokenStream
-            if links.tripped(slot) or (links.is_low(slot) and not lane.grant()):
+            if links.tripped(slot) or (
+                links.is_soon(slot) and not lane.grant() and links.is_low(slot)
+            ):
                 self._leave(lane)
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this flow only
             self._on_error(lane.source, error)

@@ -89,6 +89,10 @@ class Linked:
 
 @pytest.fixture
 def linked(links, connect) -> Linked:
+    return linked_by(links, connect)
+
+
+def linked_by(links: Links, connect: Callable[[], Connection]) -> Linked:
     client, ours = connect()
     server, theirs = connect()
     return Linked(client, ours, theirs, server, links.link(ours, theirs))

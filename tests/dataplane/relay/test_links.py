@@ -142,11 +142,15 @@ def test_credit_is_counted_from_what_is_free(links, linked):
 def test_after_a_grant_it_is_told_late_before_the_new_limit(links, linked):
     linked.client.sendall(bytes(ONE))
     assert list(links.told()) == [linked.there]
+    assert links.is_soon(linked.there)
     assert links.is_low(linked.there)
     links.grant(linked.there, CREDIT)
+    assert not links.is_soon(linked.there)
     assert not links.is_low(linked.there)
     linked.client.sendall(bytes(CREDIT * 3 // 4 - 2 * MESSAGE_BYTES - 2))
-    assert list(links.told()) == []
+    assert list(links.told()) == [linked.there]
+    assert links.is_soon(linked.there)
+    assert not links.is_low(linked.there)
     linked.client.sendall(b"!!")
     assert list(links.told()) == [linked.there]
 

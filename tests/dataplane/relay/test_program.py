@@ -13,7 +13,7 @@ from tenantproxy.dataplane.relay.gates import GATE_WORDS, MESSAGE_BYTES, NEXT
 from tenantproxy.dataplane.relay.links import Links
 from tenantproxy.dataplane.relay.tcp_info import TcpInfo
 from tests.dataplane.relay.again import freeze
-from tests.dataplane.relay.conftest import CREDIT, ONE, exactly
+from tests.dataplane.relay.conftest import CREDIT, ONE, exactly, linked_by
 
 
 def told(links) -> list[int]:
@@ -52,21 +52,48 @@ def test_a_message_takes_memory_besides_its_bytes(links, linked):
     assert linked.ours.recv(100) == b"8 bytes."
 
 
-def test_user_space_is_told_once_when_low_is_passed_and_once_of_the_trip(links, linked):
-    low = CREDIT * 3 // 4
-    for size, tells in (
-        (low - 2 * MESSAGE_BYTES - 2, []),
-        (2, [linked.there]),
-        (100, []),
-        (CREDIT, [linked.there]),
-        (CREDIT, []),
+def test_user_space_is_told_once_of_soon_of_low_and_of_the_trip_and_woken_by_the_last_two(
+    kernel_relay, connect
+):
+    credit = 4 * CREDIT
+    links = Links(1, (credit, credit))
+    try:
+        _tells_and_wakes(links, linked_by(links, connect), credit)
+    finally:
+        links.close()
+
+
+def _tells_and_wakes(links, linked, credit) -> None:
+    sleeper = select.epoll()
+    sleeper.register(links.ring_fd, select.EPOLLIN | select.EPOLLET)
+    for size, tells, wakes in (
+        (credit // 2 - MESSAGE_BYTES - 1, [], False),
+        (1, [linked.there], False),
+        (1, [], False),
+        (credit // 4 - 3 * MESSAGE_BYTES, [linked.there], True),
+        (100, [], False),
+        (credit, [linked.there], True),
+        (credit, [], False),
     ):
         linked.client.sendall(bytes(size))
         got = 0
         while got < size:
             ready = linked.ours if links.tripped(linked.there) else linked.server
             got += len(ready.recv(size - got))
+        assert bool(sleeper.poll(1 if wakes else 0.02)) == wakes, size
         assert told(links) == tells, size
+    sleeper.close()
+
+
+def test_who_sleeps_is_woken_though_what_was_told_quietly_was_not_read(links, linked):
+    sleeper = select.epoll()
+    sleeper.register(links.ring_fd, select.EPOLLIN | select.EPOLLET)
+    for size, wakes in (CREDIT // 2, False), (100, True):
+        linked.client.sendall(bytes(size))
+        assert exactly(linked.server, size) == bytes(size)
+        assert bool(sleeper.poll(1 if wakes else 0.02)) == wakes
+    assert told(links) == [linked.there, linked.there]
+    sleeper.close()
 
 
 def test_what_comes_after_a_trip_goes_to_user_space_though_it_would_fit(links, linked):
