@@ -10,6 +10,11 @@ from pathlib import Path
 
 from tests.e2e import procfs
 
+FLOWS = 32_768
+"""Flows of which the kernel remembers the reader's CPU."""
+_RFS = Path("/proc/sys/net/core/rps_sock_flow_entries")
+_LOOPBACK = Path("/sys/class/net/lo/queues/rx-0")
+
 _CPUS = sorted(os.sched_getaffinity(0))
 PROXY_CPU = _CPUS[0]
 LOAD_CPU = _CPUS[-1]
@@ -50,6 +55,29 @@ def nothing_pinned() -> Iterator[None]:
         yield
     finally:
         load_on_its_cpu()
+
+
+@contextlib.contextmanager
+def steered() -> Iterator[None]:
+    """Receive each packet of the loopback on the CPU where it is read, as a network card would.
+
+    Otherwise it is received on the CPU of who sent it: then the load's CPU does the receiving for
+    the proxy's sockets, and all that the kernel relay does. Receive flow steering: kernel document
+    networking/scaling.
+
+    Raises:
+        OSError: not allowed; root may.
+    """
+    both = 1 << PROXY_CPU | 1 << LOAD_CPU
+    wanted = {_RFS: FLOWS, _LOOPBACK / "rps_flow_cnt": FLOWS, _LOOPBACK / "rps_cpus": f"{both:x}"}
+    before = {path: path.read_text() for path in wanted}
+    try:
+        for path, value in wanted.items():
+            path.write_text(str(value))
+        yield
+    finally:
+        for path, text in before.items():
+            path.write_text(text)
 
 
 def cpu_s(pids: Iterable[int]) -> float:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import statistics
 
-from benchmarks.arena import LOAD_WAS_THE_LIMIT, Arena, Watch
+from benchmarks.arena import LOAD_WAS_THE_LIMIT, Arena, Watch, say
 from benchmarks.load import open_loop
 from benchmarks.load.wrk import wrk
-from benchmarks.machine import nothing_pinned
+from benchmarks.machine import nothing_pinned, steered
 from benchmarks.peers import BASELINE, Peer
 from benchmarks.results import Metric, Sample, Target, Workload
-from benchmarks.workloads.requests import of_two_cpus
+from benchmarks.workloads.requests import STEERED, of_two_cpus
 
 CONNECTIONS = 64
 PERCENTS = (50, 25)
@@ -39,28 +39,48 @@ async def latency(arena: Arena) -> None:
                 BASELINE, "rates are shares of its maximum: nothing ran"
             )
             return
-        seconds = arena.options.seconds
-        most = [
-            (await wrk(peers[BASELINE].listeners[0].port, seconds=seconds)).per_second
-            for _ in range(1 if arena.options.quick else 3)
-        ]
+        most = await _maximum(arena, peers[BASELINE])
         for percent in PERCENTS:
-            await _fixed(arena, peers, statistics.median(most), percent)
-        if not arena.options.quick:
-            await _free_for_all(arena, peers, statistics.median(most))
+            await _fixed(arena, peers, most, percent)
+        if arena.options.quick:
+            return
+        await _free_for_all(arena, peers, most)
+        try:
+            with steered():
+                most = await _maximum(arena, peers[BASELINE])
+                await _fixed(arena, peers, most, PERCENTS[0], how=STEERED)
+        except OSError as error:
+            say(f"packets are not steered here: {error}")
 
 
-async def _fixed(arena: Arena, peers: dict[str, Peer], most: float, percent: int) -> None:
-    rate = round(most * percent / 100, -2)
+async def _maximum(arena: Arena, peer: Peer) -> float:
+    """Return how many requests a second it can answer."""
+    most = [
+        (await wrk(peer.listeners[0].port, seconds=arena.options.seconds)).per_second
+        for _ in range(1 if arena.options.quick else 3)
+    ]
+    return statistics.median(most)
+
+
+async def _fixed(
+    arena: Arena, peers: dict[str, Peer], most: float, percent: int, how: str = ""
+) -> None:
+    rate, seconds = round(most * percent / 100, -2), _seconds(arena)
     title = f"{rate:,.0f} requests/s, {percent} % of HAProxy's maximum, {CONNECTIONS} connections"
-    workload = arena.workload(Workload(f"fixed-rate-{percent}", title, FIXED))
+    name = f"fixed-rate-{percent}{'-steered' * bool(how)}"
+    workload = arena.workload(Workload(name, f"{title}{', ' * bool(how)}{how}", FIXED))
 
     async def measure(peer: Peer) -> tuple[dict[str, float], list[str]]:
-        return _at_rate(peer.listeners[0].port, rate, arena.options.seconds, peer)
+        return _at_rate(peer.listeners[0].port, rate, seconds, peer)
 
     await arena.in_turn(workload, peers, measure)
-    values, notes = _at_rate(arena.web_port, rate, arena.options.seconds)
+    values, notes = _at_rate(arena.web_port, rate, seconds)
     workload.samples.append(Sample(DIRECT, 0, values, tuple(notes)))
+
+
+def _seconds(arena: Arena) -> int:
+    """Return the length of a run: one pause of the machine is not to be a hundredth of it."""
+    return arena.options.seconds * (1 if arena.options.quick else 2)
 
 
 async def _free_for_all(arena: Arena, peers: dict[str, Peer], most: float) -> None:
@@ -69,7 +89,7 @@ async def _free_for_all(arena: Arena, peers: dict[str, Peer], most: float) -> No
     workload = arena.workload(Workload("fixed-rate-free", title, FIXED))
 
     async def measure(peer: Peer) -> tuple[dict[str, float], list[str]]:
-        values, notes = _at_rate(peer.listeners[0].port, rate, arena.options.seconds, peer)
+        values, notes = _at_rate(peer.listeners[0].port, rate, _seconds(arena), peer)
         return values, [note for note in of_two_cpus(notes) if note != FULL]
 
     with nothing_pinned():

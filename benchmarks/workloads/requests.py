@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import math
 
-from benchmarks.arena import LOAD_WAS_THE_LIMIT, OTHERS_RAN, Arena, Watch
+from benchmarks.arena import LOAD_WAS_THE_LIMIT, OTHERS_RAN, Arena, Watch, say
 from benchmarks.load.upstream import LARGE, SMALL, requests_so_far
 from benchmarks.load.wrk import wrk
-from benchmarks.machine import nothing_pinned
+from benchmarks.machine import nothing_pinned, steered
 from benchmarks.peers import Peer
 from benchmarks.results import Metric, Target, Workload
 
 _MACHINE = Metric("machine_us", "us of both CPUs", ratio=True)
+STEERED = "steered"
 _TIMES = (Metric("p50_ms", "p50 ms"), Metric("p99_ms", "p99 ms"))
 
 KEPT = (
@@ -48,26 +49,33 @@ NEW = (
 
 async def requests(arena: Arena) -> None:
     """64 and 1,000 connections, small and 16 KiB answers."""
-    kinds = [
-        (64, "small", SMALL),
-        (1000, "small", SMALL),
-        (64, "16 KiB", LARGE),
-        (1000, "16 KiB", LARGE),
-    ]
+    kinds = [(64, SMALL), (1000, SMALL), (64, LARGE), (1000, LARGE)]
     async with arena.all_running() as peers:
-        for connections, size, path in kinds[:1] if arena.options.quick else kinds:
-            name = f"keep-alive-{connections}-{size.replace(' ', '')}"
-            title = f"{connections:,} kept connections, {size} answer"
-            workload = arena.workload(Workload(name, title, KEPT))
+        for connections, path in kinds[:1] if arena.options.quick else kinds:
+            await _kept(arena, peers, connections, path)
+        if arena.options.quick:
+            return
+        await _free_for_all(arena, peers)
+        try:
+            with steered():
+                for connections, path in kinds[:3]:
+                    await _kept(arena, peers, connections, path, how=STEERED)
+        except OSError as error:
+            say(f"packets are not steered here: {error}")
 
-            async def measure(
-                peer: Peer, connections: int = connections, path: str = path
-            ) -> tuple[dict[str, float], list[str]]:
-                return await asked(arena, peer, connections=connections, path=path)
 
-            await arena.in_turn(workload, peers, measure)
-        if not arena.options.quick:
-            await _free_for_all(arena, peers)
+async def _kept(
+    arena: Arena, peers: dict[str, Peer], connections: int, path: str, how: str = ""
+) -> None:
+    size = {SMALL: "small", LARGE: "16 KiB"}[path]
+    name = f"keep-alive-{connections}-{size.replace(' ', '')}{'-steered' * bool(how)}"
+    title = f"{connections:,} kept connections, {size} answer{', ' * bool(how)}{how}"
+    workload = arena.workload(Workload(name, title, KEPT))
+
+    async def measure(peer: Peer) -> tuple[dict[str, float], list[str]]:
+        return await asked(arena, peer, connections=connections, path=path)
+
+    await arena.in_turn(workload, peers, measure)
 
 
 async def _free_for_all(arena: Arena, peers: dict[str, Peer]) -> None:

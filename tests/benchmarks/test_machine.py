@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from benchmarks import arena
-from benchmarks.machine import Ticks, cpu_s
+from benchmarks import arena, machine
+from benchmarks.machine import Ticks, cpu_s, steered
 from benchmarks.workloads.listeners import listening
 from tests.e2e.upstreams import Server, echo
 
@@ -78,3 +78,39 @@ async def test_ports_that_are_listened_on_are_seen():
     assert port in listening()
     await server.stop()
     assert port not in listening()
+
+
+SETTINGS = (machine._RFS, machine._LOOPBACK / "rps_flow_cnt", machine._LOOPBACK / "rps_cpus")
+may_steer = pytest.mark.skipif(
+    not all(os.access(path, os.W_OK) for path in SETTINGS), reason="only root steers packets"
+)
+
+
+def as_it_is() -> list[str]:
+    return [path.read_text() for path in SETTINGS]
+
+
+@may_steer
+def test_packets_are_steered_to_both_cpus_and_then_as_before():
+    before = as_it_is()
+
+    with steered():
+        flows, on_loopback, cpus = as_it_is()
+        assert (int(flows), int(on_loopback)) == (machine.FLOWS, machine.FLOWS)
+        assert int(cpus.replace(",", ""), 16) == 1 << machine.PROXY_CPU | 1 << machine.LOAD_CPU
+
+    assert as_it_is() == before
+
+
+@may_steer
+def test_packets_are_as_before_when_a_run_fails_or_one_setting_is_refused(monkeypatch):
+    before = as_it_is()
+
+    with pytest.raises(ZeroDivisionError), steered():
+        raise ZeroDivisionError
+    assert as_it_is() == before
+
+    monkeypatch.setattr(machine, "PROXY_CPU", 4000)  # no such CPU: the last of three is refused
+    with pytest.raises(OSError), steered():
+        pass
+    assert as_it_is() == before
