@@ -8,6 +8,10 @@ import yaml
 
 from tenantproxy.errors import Problem
 
+MAX_DEPTH = 64
+TOO_DEEP = f"nested more than {MAX_DEPTH} deep", "check the brackets"
+"""What is wrong, and the hint."""
+
 _PHRASES: tuple[tuple[str, str, str], ...] = (
     (
         "mapping values are not allowed",
@@ -54,6 +58,7 @@ _PHRASES: tuple[tuple[str, str, str], ...] = (
         "the line above has a key without `:`",
         "write `key: value`",
     ),
+    ("exceeded maximum nesting depth", *TOO_DEEP),  # PyYAML's own, far above ours; since 6.0.4
     (
         "incompatible YAML document",
         "this version of YAML is not known",

@@ -13,14 +13,13 @@ from typing import Any, Final
 
 import yaml
 
-from tenantproxy.config.yaml_errors import Refused, from_yaml_error
+from tenantproxy.config.yaml_errors import MAX_DEPTH, TOO_DEEP, Refused, from_yaml_error
 from tenantproxy.config.yaml_scalars import Trap, resolve
 from tenantproxy.errors import DocumentError, Problem
 
 MAX_ALIASES = 100
 MAX_NODES = 2_000_000
 """After aliases are spelled out; a document of 10,000 listeners has 0.2 million."""
-MAX_DEPTH = 64
 
 Path = tuple[str | int, ...]
 Position = tuple[int, int]
@@ -189,7 +188,8 @@ class _Builder:
         if self._stack and self._expects_key(self._stack[-1]):
             self._fatal("a list or mapping cannot be a key", mark, "a key is one word of text")
         if len(self._stack) >= MAX_DEPTH:
-            self._fatal(f"nested more than {MAX_DEPTH} deep", mark, "check the brackets")
+            words, hint = TOO_DEEP
+            self._fatal(words, mark, hint)
         if event.tag not in _TAGS:
             self._unknown_tag(event.tag, mark)
         if event.anchor is not None:
