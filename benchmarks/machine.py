@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,26 +59,29 @@ def nothing_pinned() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def steered() -> Iterator[None]:
+def steered() -> Iterator[bool]:
     """Receive each packet of the loopback on the CPU where it is read, as a network card would.
 
     Otherwise it is received on the CPU of who sent it: then the load's CPU does the receiving for
     the proxy's sockets, and all that the kernel relay does. Receive flow steering: kernel document
-    networking/scaling.
-
-    Raises:
-        OSError: not allowed; root may.
+    networking/scaling. Gives False where it is not allowed; root may.
     """
     both = 1 << PROXY_CPU | 1 << LOAD_CPU
     wanted = {_RFS: FLOWS, _LOOPBACK / "rps_flow_cnt": FLOWS, _LOOPBACK / "rps_cpus": f"{both:x}"}
-    before = {path: path.read_text() for path in wanted}
+    before, works = {}, True
     try:
         for path, value in wanted.items():
+            before[path] = path.read_text()
             path.write_text(str(value))
-        yield
+    except OSError as error:
+        sys.stderr.write(f"note: packets cannot be steered here: {error}\n")
+        works = False
+    try:
+        yield works
     finally:
         for path, text in before.items():
-            path.write_text(text)
+            with contextlib.suppress(OSError):
+                path.write_text(text)
 
 
 def cpu_s(pids: Iterable[int]) -> float:

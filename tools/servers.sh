@@ -16,6 +16,7 @@ missing() {
     have nginx || [ -x /usr/sbin/nginx ] || echo nginx-light
     have_postgres || echo postgresql postgresql-contrib
     have promtool || echo prometheus
+    { have ip && have tc && have unshare; } || echo iproute2 util-linux
 }
 
 install() {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from benchmarks.arena import LOAD_WAS_THE_LIMIT, Arena, Watch, say
+from benchmarks.arena import LOAD_WAS_THE_LIMIT, Arena, Watch
 from benchmarks.load import open_loop
 from benchmarks.load.wrk import wrk
 from benchmarks.machine import nothing_pinned, steered
@@ -45,12 +45,10 @@ async def latency(arena: Arena) -> None:
         if arena.options.quick:
             return
         await _free_for_all(arena, peers, most)
-        try:
-            with steered():
+        with steered() as works:
+            if works:
                 most = await _maximum(arena, peers[BASELINE])
                 await _fixed(arena, peers, most, PERCENTS[0], how=STEERED)
-        except OSError as error:
-            say(f"packets are not steered here: {error}")
 
 
 async def _maximum(arena: Arena, peer: Peer) -> float:

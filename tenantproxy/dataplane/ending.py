@@ -15,6 +15,8 @@ IDLE_PERIODS = 10
 """Sweeps in one idle timeout: it is kept to a tenth."""
 
 Cut = Callable[[Flow], None]
+CutIdle = Callable[[Flow, int], None]
+"""Called with the millisecond since which no byte is known to have moved."""
 
 
 def last_ms(flow: Flow) -> int:
@@ -79,7 +81,7 @@ class IdleSweeps:
     One timer for each listener that has flows; a timeout of 0 or less is none.
     """
 
-    def __init__(self, loop: AbstractEventLoop, cut: Cut) -> None:
+    def __init__(self, loop: AbstractEventLoop, cut: CutIdle) -> None:
         self._loop = loop
         self._cut = cut
 
@@ -105,5 +107,5 @@ class IdleSweeps:
         listener.idle_timer = None
         before_ms = int((monotonic_s() - listener.order.idle_timeout_s) * 1000)
         for flow in [f for f in listener.flows if 0 < last_ms(f) <= before_ms]:
-            self._cut(flow)
+            self._cut(flow, before_ms)
         self.watch(listener)

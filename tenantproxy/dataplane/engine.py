@@ -19,7 +19,7 @@ from tenantproxy.dataplane.acceptor import Acceptor
 from tenantproxy.dataplane.connector import Connector
 from tenantproxy.dataplane.counters import UPSTREAM_WORDS, CounterFile, Header
 from tenantproxy.dataplane.counters import Listener as Word
-from tenantproxy.dataplane.ending import Drain, IdleSweeps
+from tenantproxy.dataplane.ending import Drain, IdleSweeps, last_ms
 from tenantproxy.dataplane.flow import Flow, Half, Socket, reset
 from tenantproxy.dataplane.listener import CLOSED, REJECTED, Listener
 from tenantproxy.dataplane.notices import Notices
@@ -285,8 +285,9 @@ class Engine:
     def _cut_drained(self, flow: Flow) -> None:
         self._cut(flow, CLOSED["drained"], abort=False)
 
-    def _cut_idle(self, flow: Flow) -> None:
-        if self._pump.has(flow):
+    def _cut_idle(self, flow: Flow, before_ms: int) -> None:
+        self._relay.count_flow(flow)  # the kernel may have moved bytes since the last look
+        if last_ms(flow) <= before_ms and self._pump.has(flow):
             self._relay.mover.end(flow, CLOSED["idle_timeout"])
 
     def _broke_half(self, half: Half, error: Exception) -> None:

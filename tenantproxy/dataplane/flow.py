@@ -29,7 +29,7 @@ _LINGER_RESET = struct.pack("ii", 1, 0)
 _SIOCINQ = 0x541B
 _NONE = bytes(4)
 _count = bytearray(4)
-_SIOCOUTQNSD = 0x894B
+_SIOCOUTQ, _SIOCOUTQNSD = 0x5411, 0x894B
 _INT = struct.Struct("i")
 
 
@@ -110,6 +110,12 @@ def unread(fd: int) -> bool:
     """Return True when bytes wait to be read (tcp(7), SIOCINQ)."""
     fcntl.ioctl(fd, _SIOCINQ, _count)  # into a buffer of our own: half the work of a new answer
     return _count != _NONE
+
+
+def unacknowledged(fd: int) -> int:
+    """Return how many bytes the kernel took and the other end has not acknowledged (SIOCOUTQ)."""
+    count: int = _INT.unpack(fcntl.ioctl(fd, _SIOCOUTQ, _NONE))[0]
+    return count
 
 
 def waiting(fd: int) -> int:

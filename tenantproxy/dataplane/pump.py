@@ -54,7 +54,7 @@ NO_MEMORY = frozenset((ENOBUFS, ENOMEM, EFAULT))
 """What a send may say when the kernel is short of memory for TCP; the connection is well. EFAULT
 comes of sockets whose account is overdrawn, as in a sockmap: the part of a message for which there
 is room, tcp_wmem_schedule, is then below 0 (Linux 6.18)."""
-
+MEMORY_PAUSE_S = 0.01
 _ROUTE_CLOSED = int(Route.CLOSED)  # an IntEnum is slower as an index
 _DONE = CLOSED["done"]
 _CLIENT_RESET = CLOSED["client_reset"]
@@ -156,6 +156,7 @@ class Pump:
                 self._cannot_write(peer)
                 return
             sent = 0
+            self._loop.call_soon(self._breathe, peer)
         if sent != got:
             peer.pending = memoryview(bytes(self._view[sent:got]))
             half.paused = True
@@ -231,7 +232,9 @@ class Pump:
         except BlockingIOError:
             return
         except OSError as error:
-            if error.errno not in NO_MEMORY:
+            if error.errno in NO_MEMORY:
+                self._breathe(half)
+            else:
                 self._cannot_write(half)
             return
         half.last_ms = self.now_ms
@@ -244,6 +247,16 @@ class Pump:
         if peer.paused:
             peer.paused = False
             self._watch(peer, IN | OUT if peer.pending else READ)
+
+    def _breathe(self, half: Half) -> None:
+        """Write again in a moment: the epoll knows nothing of memory and asks without end."""
+        if half.mask >= 0 and half.pending is not None:
+            self._watch(half, half.mask & ~OUT)
+            self._loop.call_later(MEMORY_PAUSE_S, self._write_again, half)
+
+    def _write_again(self, half: Half) -> None:
+        if half.mask >= 0 and half.pending is not None:
+            self._watch(half, half.mask | OUT)
 
     def _end_of_input(self, half: Half, events: int) -> None:
         # The peer has nothing pending, or this half would not have been read.

@@ -300,20 +300,22 @@ async def test_bulk_grows_the_reads_and_chat_does_not(rig):
 
 
 class Poor:
-    """A socket whose every second send finds no memory in the kernel."""
+    """A socket whose every second send finds no memory in the kernel.
+
+    `at_s` is when it was asked.
+    """
 
     def __init__(self, sock, number: int) -> None:
-        self._sock, self._number, self.refused = sock, number, 0
+        self._sock, self._number, self.at_s = sock, number, []
 
     def __getattr__(self, name):
         return getattr(self._sock, name)
 
     def send(self, data, flags):
-        if self.refused % 2 == 0:
-            self.refused += 1
+        self.at_s.append(asyncio.get_running_loop().time())
+        if len(self.at_s) % 2:
             raise OSError(self._number, "on purpose")
-        self.refused += 1
-        return self._sock.send(data[:1000], flags)
+        return self._sock.send(data[:10_000], flags)
 
 
 @pytest.mark.pump_only("the kernel's own sends do not pass here")
@@ -322,7 +324,8 @@ async def test_a_send_without_memory_is_tried_again(rig, number):
     port, server = rig.serve()
     client, upstream_end = await rig.pair(port, server)
     await until(lambda: rig.books.route()[0] == 1)
-    for half in (half_of(rig, server=False), half_of(rig, server=True)):
+    halves = half_of(rig, server=False), half_of(rig, server=True)
+    for half in halves:
         half.sock = Poor(half.sock, number)
     data = random.Random(number).randbytes(100_000)
     for sender, reader in ((client, upstream_end), (upstream_end, client)):
@@ -331,6 +334,25 @@ async def test_a_send_without_memory_is_tried_again(rig, number):
         assert await receive_all(reader) == data
     await rig.quiet()
     assert rig.books.ends() == {"done": 1}
+    for half in halves:
+        asked = half.sock.at_s
+        assert all(
+            b - a >= pump_module.MEMORY_PAUSE_S / 2
+            for a, b in zip(asked[::2], asked[1::2], strict=False)
+        )
+
+
+@pytest.mark.pump_only("the kernel's own sends do not pass here")
+async def test_last_bytes_and_end_that_find_no_memory_arrive_both(rig):
+    """The end was reported with the bytes, and an edge is not reported again by itself."""
+    port, server = rig.serve()
+    client, upstream_end = await rig.pair(port, server)
+    await until(lambda: rig.books.route()[0] == 1)
+    half = half_of(rig, server=False)
+    half.sock = Poor(half.sock, errno.ENOMEM)
+    upstream_end.send(b"answer")  # no turn of the loop between it and its end
+    upstream_end.shutdown(socket.SHUT_WR)
+    assert await receive_all(client) == b"answer"
 
 
 @pytest.mark.pump_only("what is broken here is never called for a linked flow")

@@ -8,7 +8,6 @@ send and what they receive.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import random
 import struct
@@ -23,6 +22,7 @@ MIB = 1 << 20
 ENDINGS = ("client_half_closes", "server_half_closes", "client_closes", "server_closes")
 RESETS = ("client_resets", "server_resets")
 _ALL = ENDINGS + RESETS
+STOOD_STILL = "stood still until it was reset by us"
 TORN_WITHIN_S = 60
 """A talk that ends in a reset ends so by then, wherever it is. Its end that writes and never reads
 can stand still for good: its kernel took the window back for want of room (ICSK_ACK_NOMEM) while a
@@ -99,12 +99,18 @@ class _Side:
             if rng.random() < 0.02:
                 await asyncio.sleep(rng.random() * 0.01)
 
-    async def tear(self, length: int) -> None:
-        """Send `length` bytes, or as many as can be sent in time, and reset."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(TORN_WITHIN_S):
+    async def tear(self, length: int) -> str:
+        """Send `length` bytes, or as many as can be sent in time, and reset; return the end."""
+        end = "reset by us"
+        try:
+            async with asyncio.timeout(TORN_WITHIN_S) as limit:
                 await self.write(length)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            end = STOOD_STILL
         self.wire.reset()
+        return end
 
     async def read(self, length: int | None) -> None:
         """Take exactly `length` bytes, or all up to the end."""
@@ -150,8 +156,7 @@ async def converse(wire: Wire) -> Account | None:
     ending = _ALL[how]
     try:
         if ending == "server_resets":
-            await side.tear(down // 2)
-            return side.account(number, "reset by us")
+            return side.account(number, await side.tear(down // 2))
 
         async def write() -> None:
             await side.write(down)
@@ -172,8 +177,7 @@ async def _talk(port: int, talk: Talk) -> Account:
         header = HEADER.pack(talk.number, talk.up, talk.down, _ALL.index(ending))
         await side.raw(header)
         if ending == "client_resets":
-            await side.tear(talk.up // 2)
-            return side.account(talk.number, "reset by us")
+            return side.account(talk.number, await side.tear(talk.up // 2))
 
         async def write() -> None:
             await side.write(talk.up)

@@ -1,7 +1,8 @@
 """Gates: one for each direction of a linked pair, in memory shared with the kernel.
 
 The program writes `moved`, `tripped`, `charged` and `next`; user space writes
-`credit`, `low` and `soon`, and `tripped` too. Every word is written by one aligned store.
+`credit`, `low` and `soon`, and `tripped` and the first `next` too. Every word
+is written by one aligned store.
 """
 
 from __future__ import annotations

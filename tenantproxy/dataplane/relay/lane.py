@@ -7,9 +7,10 @@
 
     KERNEL -> LEAVING -> PUMPED
 
-Bytes are accounted for by TCP_INFO, which counts from the beginning of a
+Bytes are accounted for by what the kernel counts from the beginning of a
 connection. A flow is linked when user space has written all it read, so what
-the destination had written then (`base`) is also what the source had received.
+the destination had written then (`wrote`, with its SYN if it has sent one) is
+also what user space had read from the source (`base`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from enum import Enum
 
 from tenantproxy.dataplane.flow import Half
 from tenantproxy.dataplane.relay.links import Links
-from tenantproxy.dataplane.relay.tcp_info import TcpInfo
+from tenantproxy.dataplane.relay.tcp_info import TcpInfo, exactly_written, written
 
 _SO_SNDBUFFORCE = 32
 """SO_SNDBUF without the limit of net.core.wmem_max; needs CAP_NET_ADMIN, as the maps do."""
@@ -49,17 +50,23 @@ class Lane:
 
     __slots__ = (
         "_links", "answered", "base", "charged", "counted", "opposite", "passed", "seen", "slot",
-        "source", "stage", "until_s",
+        "source", "stage", "until_s", "wrote",
     )  # fmt: skip
 
     opposite: Lane
     slot: int
 
-    def __init__(self, links: Links, source: Half, to: Half) -> None:
+    def __init__(self, links: Links, source: Half, to: Half, *, syn: int) -> None:
+        """`syn` is 1 if we have connected `to`, 0 if it was accepted.
+
+        Raises:
+            OSError: `to` is closed, or ACKs come to it all the time.
+        """
         self._links = links
         self.source = source
         self.stage = Stage.KERNEL
-        self.base = TcpInfo(to.sock).written
+        self.wrote = exactly_written(to.sock)
+        self.base = self.wrote - syn
         self.counted = 0
         self.passed = 0
         """Bytes that the pump read since it has the lane."""
@@ -89,8 +96,8 @@ class Lane:
 
     def is_written(self) -> bool:
         """Return True when the destination took, or never can take, all that moved."""
-        info = TcpInfo(self.source.peer.sock)
-        return info.closed or info.written - self.base >= self.counted
+        to = self.source.peer.sock
+        return TcpInfo(to).closed or written(to) - self.wrote >= self.counted
 
     def make_room(self) -> None:
         """Let the destination's socket take all that waits for it in the kernel.
@@ -119,10 +126,10 @@ class Lane:
         links, slot = self._links, self.slot
         charged, moved = links.charged(slot), links.moved(slot)
         moved_back = links.moved(self.opposite.slot)
-        written = TcpInfo(self.source.peer.sock).written - self.base
-        if moved_back == self.answered or written < self.seen:
+        took = written(self.source.peer.sock) - self.wrote
+        if moved_back == self.answered or took < self.seen:
             return False
-        freed = charged if written >= moved else self.charged + written - self.seen
+        freed = charged if took >= moved else self.charged + took - self.seen
         links.grant(slot, freed)
         self.charged, self.seen, self.answered = charged, moved, moved_back
         return True

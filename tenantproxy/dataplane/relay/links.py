@@ -61,7 +61,8 @@ class Links:
         try:
             self._gates = Gates(count)
             self._fds.append(self._gates.fd)
-            # A slot has at most four records on their way: soon, low, trip and break.
+            # A pair leaves at most four in a slot: soon, low, trip and break. What is told quietly
+            # is read at the next beat, by when few slots have had a second pair.
             self._ring = Ring(4 * count)
             self._fds.append(self._ring.fd)
             slots = self._map(MapType.HASH, 8, 4, count)
@@ -86,7 +87,7 @@ class Links:
 
     @property
     def ring_fd(self) -> int:
-        """Readable while `told` has something to say."""
+        """Becomes readable when `told` has something to say that cannot wait for the next beat."""
         return self._ring.fd
 
     @property

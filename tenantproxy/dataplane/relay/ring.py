@@ -18,7 +18,10 @@ RECORD_BYTES = 16
 
 
 class Ring:
-    """Numbers (32 bits) that the program wrote. Its fd is readable while there are some."""
+    """Numbers (32 bits) that the program wrote. Its fd wakes who waits for it, if the program says.
+
+    What was written without that is found by who reads anyway.
+    """
 
     def __init__(self, records: int) -> None:
         """Make room for at least that many records."""

@@ -10,12 +10,11 @@ import socket
 from errno import EOPNOTSUPP
 
 from tenantproxy.dataplane.flow import Socket, waiting
-from tenantproxy.dataplane.relay.tcp_info import TcpInfo
+from tenantproxy.dataplane.relay.tcp_info import TRIES, TcpInfo
 
 _REPAIR, _QUEUE, _SEQUENCE = 19, 20, 21
 _ON, _OFF_WITHOUT_PROBE = 1, -1
 _RECEIVING = 1
-_TRIES = 3
 
 
 def next_sequence(sock: Socket, read: int | None = None) -> int:
@@ -26,14 +25,18 @@ def next_sequence(sock: Socket, read: int | None = None) -> int:
         read: how many bytes user space has read by its own books; None: not known.
 
     Raises:
-        OSError: the kernel refuses. EOPNOTSUPP: it is not established any more, more comes
-            all the time, or the kernel's books say otherwise (an urgent mark waits, say).
+        OSError: the kernel refuses; `filename` names the step. EOPNOTSUPP: it is not established
+            any more, more comes all the time, or the kernel's books say otherwise (an urgent
+            mark waits, say).
     """
     reuse = sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
-    sock.setsockopt(socket.IPPROTO_TCP, _REPAIR, _ON)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, _REPAIR, _ON)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "ask where a stream goes on") from None
     try:
         sock.setsockopt(socket.IPPROTO_TCP, _QUEUE, _RECEIVING)
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             end = _end(sock)
             info, unread = TcpInfo(sock), waiting(sock.fileno())
             # Asked last, so that all three are of one moment. A FIN has a number of its own.
@@ -44,6 +47,7 @@ def next_sequence(sock: Socket, read: int | None = None) -> int:
     finally:
         sock.setsockopt(socket.IPPROTO_TCP, _REPAIR, _OFF_WITHOUT_PROBE)
         # Repair turns it off, and nobody could bind the port again while this connection lives.
+        # (Who binds it just now finds it taken, as he might by anybody's socket.)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
     raise OSError(EOPNOTSUPP, "the place in the stream is not known")
 

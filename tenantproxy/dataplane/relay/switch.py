@@ -84,8 +84,13 @@ class RelaySwitch:
         if self._relay is not None:
             self._relay.count()
 
+    def count_flow(self, flow: Flow) -> None:
+        """Bring the idle clock and the counters of one flow up to date."""
+        if self._relay is not None:
+            self._relay.count_flow(flow)
+
     def check(self) -> None:
-        """Count, and see to what the kernel may not have told; called a few times a second."""
+        """Count some, and see to what the kernel may not have told; called at each beat."""
         if self._relay is not None:
             self._relay.check()
 

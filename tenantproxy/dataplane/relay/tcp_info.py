@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import socket
 import struct
+from errno import EAGAIN
 
-from tenantproxy.dataplane.flow import Socket
+from tenantproxy.dataplane.flow import Socket, unacknowledged
 
-_BYTES = 232
-"""Up to and with `tcpi_bytes_retrans`: Linux 4.19."""
-_RECEIVED, _NOT_SENT, _SENT = 128, 144, 200
+_BYTES = 136
+"""Up to and with `tcpi_bytes_received`: Linux 4.1."""
+_ACKNOWLEDGED, _RECEIVED = 120, 128
 _U64 = struct.Struct("Q")
-_U32 = struct.Struct("I")
-_TWO_U64 = struct.Struct("2Q")
+TRIES = 3
+"""Questions about one moment that are asked again when something came between them."""
 ESTABLISHED, CLOSED = 1, 7
 """TCP_ESTABLISHED: no FIN went or came. TCP_CLOSE: reset, or closed both ways."""
 
@@ -47,9 +48,33 @@ class TcpInfo:
         return count
 
     @property
-    def written(self) -> int:
-        """Bytes that the socket took to send, sent or not: sent, less sent again, and unsent."""
-        sent, again = _TWO_U64.unpack_from(self._raw, _SENT)
-        unsent: int = _U32.unpack_from(self._raw, _NOT_SENT)[0]
-        count: int = sent - again + unsent
+    def acknowledged(self) -> int:
+        """Bytes that the other end has acknowledged; our SYN and FIN count as one each."""
+        count: int = _U64.unpack_from(self._raw, _ACKNOWLEDGED)[0]
         return count
+
+
+def written(sock: Socket) -> int:
+    """Return how many bytes the socket took to send, sent or not; SYN and FIN count as one each.
+
+    An ACK that comes between the two questions makes it fewer, never more. What was sent and
+    sent again (`tcpi_bytes_sent`) is no account of it: a segment that the queue of the
+    device drops is counted each time it is tried.
+
+    Raises:
+        OSError: the socket is closed.
+    """
+    return TcpInfo(sock).acknowledged + unacknowledged(sock.fileno())
+
+
+def exactly_written(sock: Socket) -> int:
+    """Return `written`, when no ACK came between the two questions.
+
+    Raises:
+        OSError: as `written`; EAGAIN: one came each time.
+    """
+    for _ in range(TRIES):
+        before, waits = TcpInfo(sock).acknowledged, unacknowledged(sock.fileno())
+        if TcpInfo(sock).acknowledged == before:
+            return before + waits
+    raise BlockingIOError(EAGAIN, "ACKs come all the time")

@@ -14,6 +14,7 @@ from tenantproxy.dataplane.relay.gates import (
     LOW,
     MOVED,
     NEXT,
+    SOON,
     TRIPPED,
     Gates,
 )
@@ -31,11 +32,11 @@ def gates():
 
 def test_a_ready_gate_has_moved_nothing_and_has_its_whole_credit(gates):
     at = 7 * GATE_WORDS
-    for word in MOVED, TRIPPED, CHARGED, NEXT:
+    for word in MOVED, TRIPPED, CHARGED, NEXT, LOW, SOON:
         gates.words[at + word] = 5000
     gates.reset(7, 4096, 1234)
     words = gates.words[at : at + GATE_WORDS]
-    assert (words[CREDIT], words[LOW]) == (4096, 3072)
+    assert (words[CREDIT], words[LOW], words[SOON]) == (4096, 3072, 2048)
     assert [words[word] for word in (MOVED, TRIPPED, CHARGED)] == [0] * 3
     assert words[NEXT] == 1234
 

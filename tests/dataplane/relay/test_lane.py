@@ -37,7 +37,7 @@ def lanes(links, connect) -> Both:
     halves[0].peer, halves[1].peer = halves[1], halves[0]
     for half in halves:
         half.cell = memoryview(array("Q", [6, 0]))
-    there, back = Lane(links, *halves), Lane(links, *halves[::-1])
+    there, back = Lane(links, *halves, syn=0), Lane(links, *halves[::-1], syn=0)
     link = links.link(ours, theirs)
     there.opposite, back.opposite = back, there
     there.slot, back.slot = link.slots
@@ -138,10 +138,10 @@ def test_while_something_is_unwritten_no_more_is_free_than_is_known_for_sure(lan
     assert lane.grant()
     freed = lanes.links.charged(lane.slot)
     say(lanes, 100)
-    lane.base += 1  # as if the last byte were not written
+    lane.wrote += 1  # as if the last byte were not written
     assert lane.grant()
     assert credit_of(lanes) == freed + 99 + CREDIT
-    lane.base -= 1
+    lane.wrote -= 1
     say(lanes, 100)
     assert lane.grant()
     assert credit_of(lanes) == lanes.links.charged(lane.slot) + CREDIT
@@ -152,9 +152,9 @@ def test_while_what_the_last_grant_saw_is_unwritten_there_is_no_credit(lanes):
     say(lanes, 100)
     assert lane.grant()
     say(lanes, 100)
-    lane.base += 101
+    lane.wrote += 101
     assert not lane.grant()
-    lane.base -= 1
+    lane.wrote -= 1
     assert lane.grant(), "the word that came back before counts still"
 
 

@@ -177,7 +177,7 @@ def test_a_step_that_is_not_done_is_noticed(kernel_relay, monkeypatch, links, re
     assert probe.probe() == probe.Verdict(False, reason)
 
 
-@pytest.mark.parametrize("name", ["written", "received"])
+@pytest.mark.parametrize("name", ["acknowledged", "received"])
 def test_a_tcp_info_that_counts_otherwise_is_noticed(kernel_relay, monkeypatch, name):
     real = getattr(probe.TcpInfo, name)
     monkeypatch.setattr(probe.TcpInfo, name, property(lambda self: 2 * real.fget(self) + 1))

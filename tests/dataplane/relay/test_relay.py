@@ -14,6 +14,7 @@ from tenantproxy.dataplane import messages as m
 from tenantproxy.dataplane.counters import Upstream
 from tenantproxy.dataplane.flow import FIRST_SIZE, Half
 from tenantproxy.dataplane.listener import CLOSED
+from tenantproxy.dataplane.relay import links as links_module
 from tenantproxy.dataplane.relay import relay, switch
 from tenantproxy.dataplane.relay.bpf import Elements
 from tenantproxy.dataplane.relay.gates import GATE_WORDS, NEXT
@@ -617,6 +618,82 @@ async def test_a_lane_that_tripped_is_found_though_the_ring_is_silent(rig):
     rig.engine._loop.add_reader(kernel_of(rig)._links.ring_fd, kernel_of(rig)._told)
 
 
+@pytest.fixture
+def no_beat(rig, monkeypatch):
+    """Nothing is looked at unless the ring wakes us."""
+    monkeypatch.setattr(rig.engine._relay, "check", lambda: None)
+
+
+async def say_much(client, end, size: int) -> None:
+    """Send so much in pieces, each answered."""
+    for _ in range(size // 25_000):
+        await send(client, bytes(25_000))
+        await receive(end, 25_000)
+        await send(end, b"answer")
+        await receive(client, 6)
+
+
+HALF_USED = 150_000
+"""More than half of a client's credit, and less than three quarters."""
+
+
+@pytest.mark.usefixtures("no_beat")
+async def test_who_is_woken_by_one_lane_gives_credit_to_all_that_used_half(rig):
+    port, server = rig.serve()
+    one, other = [await rig.pair(port, server) for _ in range(2)]
+    for pair in one, other:
+        await talk(*pair, ROUNDS)
+    links = kernel_of(rig)._links
+    lane = next(p.lanes[0] for f, p in kernel_of(rig)._pairs.items() if is_of(f, one[0]))
+    await say_much(*one, HALF_USED)
+    await asyncio.sleep(0.02)
+    assert links.is_soon(lane.slot)
+    await say_much(*other, 200_000)
+    await until(lambda: not links.is_soon(lane.slot))
+    assert rig.engine._relay.linked == 2
+
+
+async def test_what_is_told_quietly_is_read_at_the_next_beat(rig):
+    client, end = await linked_pair(rig)
+    lane = kernel_of(rig)._pairs[the_flow(rig)].lanes[0]
+    await say_much(client, end, HALF_USED)
+    await until(lambda: not kernel_of(rig)._links.is_soon(lane.slot))
+    assert lane.stage is relay.Stage.KERNEL
+
+
+@pytest.mark.usefixtures("no_beat")
+async def test_a_flow_that_talks_in_the_kernel_is_not_idle(rig):
+    """Its clock is brought up to date before it is believed."""
+    client, end = await rig.pair(*rig.serve(idle_timeout_s=0.5))
+    await talk(client, end, ROUNDS)
+    assert rig.engine._relay.linked == 1
+    for _ in range(30):
+        await talk(client, end)
+        await asyncio.sleep(0.05)
+    assert rig.engine._relay.linked == 1
+    assert await was_cut(client)
+    assert rig.books.ends() == {"idle_timeout": 1}
+
+
+async def was_cut(sock: socket.socket) -> bool:
+    return await receive_all(sock) == b""
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EPERM])
+async def test_a_flow_whose_place_is_not_told_stays_in_the_pump_whole(rig, monkeypatch, number):
+    def refuse(sock, read):
+        raise OSError(number, "no", "ask where a stream goes on")
+
+    monkeypatch.setattr(links_module, "next_sequence", refuse)
+    client, end = await rig.pair(*rig.serve())
+    await talk(client, end, 3 * ROUNDS)
+    assert rig.engine._relay.linked == 0
+    said = [notice.detail for notice in rig.notices("internal")]
+    assert said == ["kernel relay: no (ask where a stream goes on)"] * (number == errno.EPERM)
+    client.close()
+
+
+@pytest.mark.usefixtures("no_beat")
 async def test_of_many_lanes_each_beat_looks_at_a_part(rig, monkeypatch):
     """All in a round; those that left meanwhile are passed over, their slots may be others' now."""
     monkeypatch.setattr(relay, "LANES_A_BEAT", 2)
@@ -629,7 +706,6 @@ async def test_of_many_lanes_each_beat_looks_at_a_part(rig, monkeypatch):
     looked: list[Lane] = []
     real = Lane.count
     monkeypatch.setattr(Lane, "count", lambda lane, now: (looked.append(lane), real(lane, now)))
-    monkeypatch.setattr(rig.engine._relay, "check", lambda: None)  # the pulse
     lanes = list(kernel._lanes.values())
     kernel.check()
     assert looked == lanes[:2]

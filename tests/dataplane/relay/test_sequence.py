@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from tenantproxy.dataplane.relay import sequence
 from tenantproxy.dataplane.relay.sequence import next_sequence
 from tests.dataplane.relay.again import freeze
 
@@ -61,7 +62,7 @@ def test_of_a_stream_that_ends_it_is_not_known(connect, ended):
         client.close()
     with pytest.raises(OSError) as caught:
         next_sequence(ours)
-    assert caught.value.errno in (errno.EOPNOTSUPP, errno.EPERM)
+    assert caught.value.errno == errno.EOPNOTSUPP
 
 
 def test_of_a_stream_with_an_urgent_mark_it_is_not_known(connect):
@@ -83,11 +84,35 @@ def test_it_is_not_known_when_the_books_of_the_caller_say_otherwise(connect):
             next_sequence(ours, read)
 
 
+def test_it_is_asked_again_when_more_comes_meanwhile(connect, monkeypatch):
+    _, ours = connect()
+    ends = iter([1, 2, 3, 3])
+    monkeypatch.setattr(sequence, "_end", lambda sock: next(ends))
+    assert next_sequence(ours) == 3
+    ends = iter(range(100))
+    with pytest.raises(OSError, match="place in the stream"):
+        next_sequence(ours)
+    assert next(ends) == 2 * sequence.TRIES
+
+
+def test_a_kernel_that_does_not_tell_names_the_step(connect, monkeypatch):
+    _, ours = connect()
+    monkeypatch.setattr(sequence, "_REPAIR", 9999)
+    with pytest.raises(OSError) as caught:
+        next_sequence(ours)
+    assert caught.value.filename == "ask where a stream goes on"
+
+
+@pytest.mark.parametrize("refused", [False, True])
 @pytest.mark.parametrize("reuse", [0, 1])
-def test_the_socket_is_left_as_it_was(connect, reuse):
+def test_the_socket_is_left_as_it_was(connect, reuse, refused):
     client, ours = connect()
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
-    next_sequence(ours)
+    if refused:
+        with pytest.raises(OSError, match="place in the stream"):
+            next_sequence(ours, 77)
+    else:
+        next_sequence(ours)
     assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR) == reuse
     ours.sendall(b"still well")
     assert client.recv(100) == b"still well"

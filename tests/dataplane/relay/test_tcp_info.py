@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import os
+import re
 import socket
+import subprocess
+import sys
 
 import pytest
 
-from tenantproxy.dataplane.relay.tcp_info import TcpInfo
+from tenantproxy.dataplane.relay import tcp_info
+from tenantproxy.dataplane.relay.tcp_info import TcpInfo, exactly_written, written
 from tests.dataplane.support import reset
+from tests.e2e.apart import ROOT
+from tests.e2e.programs import need
 
 
 def test_what_is_written_counts_though_nobody_read_it(connect):
     one, other = connect()
+    other.sendall(bytes(1000))
+    assert written(other) == exactly_written(other) == 1000
+    assert TcpInfo(one).received == 1000
+
+
+def test_of_who_connected_the_syn_counts_too(connect):
+    one, other = connect()
+    assert (written(one), written(other)) == (1, 0)
     one.sendall(bytes(1000))
-    assert TcpInfo(one).written == 1000
+    assert written(one) == 1001
     assert TcpInfo(other).received == 1000
 
 
@@ -27,17 +42,75 @@ def test_what_waits_to_be_sent_counts_as_written(connect):
         except BlockingIOError:
             break
     assert took > 65_536
-    assert TcpInfo(one).written == took
+    assert written(one) == exactly_written(one) == took + 1
 
 
-def test_a_fin_counts_as_one_received_and_as_nothing_written(connect):
+def test_an_exact_answer_is_of_one_moment(connect, monkeypatch):
+    """An ACK between the questions; and one between all of them."""
+    _, other = connect()
+    acks = iter([0, 10, 10, 10])
+    monkeypatch.setattr(TcpInfo, "acknowledged", property(lambda info: next(acks)))
+    assert exactly_written(other) == 10
+    acks = iter(range(100))
+    with pytest.raises(BlockingIOError):
+        exactly_written(other)
+    assert next(acks) == 2 * tcp_info.TRIES
+
+
+SHAPED = """
+set -e
+ip link set lo up
+tc qdisc add dev lo root tbf rate 400mbit burst 100kb limit 100kb
+"$0" "$1"
+tc -s qdisc show dev lo
+"""
+DROPPED = """
+import socket, threading, time
+from tenantproxy.dataplane.relay.tcp_info import TcpInfo, exactly_written
+
+with socket.create_server(("127.0.0.1", 0)) as listening:
+    reader = socket.create_connection(listening.getsockname())
+    writer, _ = listening.accept()
+size = 20 << 20
+thread = threading.Thread(target=reader.recv, args=(size, socket.MSG_WAITALL))
+thread.start()
+writer.sendall(bytes(size))
+thread.join()
+while TcpInfo(writer).acknowledged < size:
+    time.sleep(0.01)
+print(exactly_written(writer) - size)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a network namespace")
+def test_what_the_queue_of_the_device_drops_is_not_counted_twice(tmp_path):
+    """In a network namespace of its own, whose loopback passes on less than is sent."""
+    need("ip")
+    need("tc")
+    program = tmp_path / "dropped.py"
+    program.write_text(DROPPED)
+    done = subprocess.run(
+        [need("unshare"), "--net", "sh", "-c", SHAPED, sys.executable, program],
+        env={"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    difference, told = done.stdout.split("\n", 1)
+    assert re.search(r"dropped [1-9]", told), told
+    assert difference == "0"
+
+
+def test_a_fin_counts_as_one_at_both_ends(connect):
     one, other = connect()
     one.sendall(b"last")
     one.shutdown(socket.SHUT_WR)
     assert other.recv(100) == b"last"
     assert other.recv(100) == b""
     assert TcpInfo(other).received == 5
-    assert TcpInfo(one).written == 4
+    assert written(one) == 1 + 4 + 1
 
 
 def test_a_reset_connection_is_closed_and_keeps_its_counts(connect):
