@@ -11,6 +11,8 @@ SHELL := /bin/bash
 
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Words for the benchmarks: make bench BENCH="--rounds 3 requests latency"
+BENCH ?=
 STAMP := $(VENV)/.stamp
 
 help:  ## print this list
@@ -36,7 +38,7 @@ unit: $(STAMP)  ## the tests without the long trials
 	$(BIN)/pytest -m "not trial"
 
 bench: $(STAMP) peers  ## every benchmark against every peer; half an hour on an idle machine
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(BENCH)
 
 bench-quick: $(STAMP) peers  ## the main benchmarks against HAProxy, in about a minute
 	$(BIN)/python -m benchmarks --quick
