@@ -29,7 +29,7 @@ _LINGER_RESET = struct.pack("ii", 1, 0)
 _SIOCINQ = 0x541B
 _NONE = bytes(4)
 _count = bytearray(4)
-_SIOCOUTQ, _SIOCOUTQNSD = 0x5411, 0x894B
+_SIOCOUTQ = 0x5411
 _INT = struct.Struct("i")
 
 
@@ -121,14 +121,4 @@ def unacknowledged(fd: int) -> int:
 def waiting(fd: int) -> int:
     """Return how many bytes wait to be read, up to an urgent mark (tcp(7), SIOCINQ)."""
     count: int = _INT.unpack(fcntl.ioctl(fd, _SIOCINQ, _NONE))[0]
-    return count
-
-
-def unsent(sock: Socket) -> int:
-    """Return how many bytes the kernel took and has not put on the wire (tcp(7), SIOCOUTQNSD)."""
-    try:
-        answer = fcntl.ioctl(sock.fileno(), _SIOCOUTQNSD, bytes(_INT.size))
-    except OSError:
-        return 0
-    count: int = _INT.unpack(answer)[0]
     return count

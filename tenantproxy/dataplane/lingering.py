@@ -1,4 +1,10 @@
-"""Sockets that wait to pass an RST on, until their reader has taken what came before it."""
+"""Sockets that wait to pass an RST on, until the other end has what came before it.
+
+Until it has acknowledged that, and not only until it is sent: of a segment that
+is lost nothing would be sent again, and the RST, whose number is then behind a
+hole, is only answered with a challenge ACK (RFC 5961, 3.2), which Linux leaves out
+when it has sent one to this end within half a second. The reader would wait for ever.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +12,7 @@ import socket
 from asyncio import AbstractEventLoop, TimerHandle
 
 from tenantproxy.clock import monotonic_s
-from tenantproxy.dataplane.flow import Socket, reset, unsent
+from tenantproxy.dataplane.flow import Socket, reset, unacknowledged
 
 LINGER_S = 30.0
 """Longest wait for a reader to take what came before an RST."""
@@ -14,7 +20,7 @@ LINGER_STEP_S = 0.02
 
 
 class Lingering:
-    """Resets each socket when the kernel has sent what it took, or the wait is over."""
+    """Resets each socket when all that the kernel took is acknowledged, or the wait is over."""
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self._loop = loop
@@ -25,8 +31,8 @@ class Lingering:
         return len(self._until_s)
 
     def reset(self, sock: Socket) -> None:
-        """Reset the socket, now or when nothing is unsent any more."""
-        if not unsent(sock):
+        """Reset the socket, now or when nothing is under way any more."""
+        if not unacknowledged(sock.fileno()):
             reset(sock)
             return
         self._until_s[sock] = monotonic_s() + LINGER_S
@@ -45,7 +51,7 @@ class Lingering:
         now_s = monotonic_s()
         for sock, until_s in tuple(self._until_s.items()):
             gone = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if gone or now_s >= until_s or not unsent(sock):
+            if gone or now_s >= until_s or not unacknowledged(sock.fileno()):
                 del self._until_s[sock]
                 reset(sock)
         self._timer = None

@@ -23,7 +23,7 @@ from tests.e2e.wire import ask, dialled
 pytestmark = pytest.mark.both_movers
 
 STANDSTILLS = 3
-"""Most that the kernel brings about in one run (see TORN_WITHIN_S); one was seen in six runs."""
+"""Most that the kernel brings about in a run (see TORN_WITHIN_S); one was seen in six runs."""
 
 
 @sizes("count,largest", (100, MIB), (1000, 16 * MIB))

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import re
 import socket
-import subprocess
-import sys
 
 import pytest
 
 from tenantproxy.dataplane.relay import tcp_info
 from tenantproxy.dataplane.relay.tcp_info import TcpInfo, exactly_written, written
+from tests.dataplane.shaped import only_root, said_behind_a_small_queue
 from tests.dataplane.support import reset
-from tests.e2e.apart import ROOT
-from tests.e2e.programs import need
 
 
 def test_what_is_written_counts_though_nobody_read_it(connect):
@@ -57,13 +52,6 @@ def test_an_exact_answer_is_of_one_moment(connect, monkeypatch):
     assert next(acks) == 2 * tcp_info.TRIES
 
 
-SHAPED = """
-set -e
-ip link set lo up
-tc qdisc add dev lo root tbf rate 400mbit burst 100kb limit 100kb
-"$0" "$1"
-tc -s qdisc show dev lo
-"""
 DROPPED = """
 import socket, threading, time
 from tenantproxy.dataplane.relay.tcp_info import TcpInfo, exactly_written
@@ -82,25 +70,9 @@ print(exactly_written(writer) - size)
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a network namespace")
+@only_root
 def test_what_the_queue_of_the_device_drops_is_not_counted_twice(tmp_path):
-    """In a network namespace of its own, whose loopback passes on less than is sent."""
-    need("ip")
-    need("tc")
-    program = tmp_path / "dropped.py"
-    program.write_text(DROPPED)
-    done = subprocess.run(
-        [need("unshare"), "--net", "sh", "-c", SHAPED, sys.executable, program],
-        env={"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    difference, told = done.stdout.split("\n", 1)
-    assert re.search(r"dropped [1-9]", told), told
-    assert difference == "0"
+    assert said_behind_a_small_queue(DROPPED, tmp_path) == "0"
 
 
 def test_a_fin_counts_as_one_at_both_ends(connect):
