@@ -97,7 +97,8 @@ class Lane:
     def is_written(self) -> bool:
         """Return True when the destination took, or never can take, all that moved."""
         to = self.source.peer.sock
-        return TcpInfo(to).closed or written(to) - self.wrote >= self.counted
+        info = TcpInfo(to)
+        return info.closed or written(to, info) - self.wrote >= self.counted
 
     def make_room(self) -> None:
         """Let the destination's socket take all that waits for it in the kernel.

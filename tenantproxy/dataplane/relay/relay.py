@@ -85,6 +85,8 @@ class KernelRelay:
         self._trial = Trial(pump, ROUND_TRIPS, self._chatty)
         self.linking = True
         """False: no more flows are linked; those that are stay."""
+        self.linked = 0
+        """How many flows the kernel moves now, at least one way."""
         self._pairs: dict[Flow, Pair] = {}
         self._lanes: dict[int, Lane] = {}
         """By slot: those that the kernel moves."""
@@ -98,14 +100,6 @@ class KernelRelay:
         self._passed = self._read_passed
         self._quiet = self._on_quiet
         loop.add_reader(links.ring_fd, self._told)
-
-    @property
-    def linked(self) -> int:
-        """How many flows the kernel moves now, at least one way."""
-        return sum(
-            any(lane.stage is not Stage.PUMPED for lane in pair.lanes)
-            for pair in self._pairs.values()
-        )
 
     def close(self) -> None:
         """Leave the loop; every flow must have ended before."""
@@ -140,6 +134,7 @@ class KernelRelay:
         """The flow has ended and its sockets are closed; everybody who ends one says so."""
         pair = self._pairs.pop(flow, None)
         if pair is not None:
+            self.linked -= any(lane.stage is not Stage.PUMPED for lane in pair.lanes)
             for lane in pair.lanes:
                 self._waiting.discard(lane)
                 if self._lanes.pop(lane.slot, None) is not None:
@@ -209,6 +204,7 @@ class KernelRelay:
             return
         lanes[0].opposite, lanes[1].opposite = lanes[1], lanes[0]
         self._pairs[flow] = Pair(link, lanes)
+        self.linked += 1
         for lane, slot in zip(lanes, link.slots, strict=True):
             lane.slot = slot
             self._lanes[slot] = lane
@@ -268,6 +264,7 @@ class KernelRelay:
             return False
         lane.stage = Stage.PUMPED
         lane.until_s = 0.0
+        self.linked -= lane.opposite.stage is Stage.PUMPED
         self._pump.take_back(lane.source, self._passed)
         # The pump may now watch both sockets, so the other lane cannot stay. It goes last:
         # what the program hands over waits behind what this lane still had to send.

@@ -54,17 +54,18 @@ class TcpInfo:
         return count
 
 
-def written(sock: Socket) -> int:
+def written(sock: Socket, info: TcpInfo | None = None) -> int:
     """Return how many bytes the socket took to send, sent or not; SYN and FIN count as one each.
 
-    An ACK that comes between the two questions makes it fewer, never more. What was sent and
-    sent again (`tcpi_bytes_sent`) is no account of it: a segment that the queue of the
-    device drops is counted each time it is tried.
+    `info` is what the kernel has just said of it; without it, it is asked. An ACK that comes
+    between the two questions makes it fewer, never more. What was sent and sent again
+    (`tcpi_bytes_sent`) is no account of it: a segment that the queue of the device drops is
+    counted each time it is tried.
 
     Raises:
         OSError: the socket is closed.
     """
-    return TcpInfo(sock).acknowledged + unacknowledged(sock.fileno())
+    return (info or TcpInfo(sock)).acknowledged + unacknowledged(sock.fileno())
 
 
 def exactly_written(sock: Socket) -> int:

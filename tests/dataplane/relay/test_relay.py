@@ -49,7 +49,7 @@ async def rig(monkeypatch):
         for flow in list(rig.engine._listeners[1].flows):
             rig.engine._cut(flow, 0, abort=True)
         kernel = kernel_of(rig)
-        assert kernel._links.free == switch.pairs(workers=1)
+        assert (kernel._links.free, kernel.linked) == (switch.pairs(workers=1), 0)
         assert entries(kernel._links) == NO_ENTRIES
         assert (kernel._pairs, kernel._lanes, kernel._waiting) == ({}, {}, set())
 
@@ -834,7 +834,7 @@ async def test_short_links_leave_nothing_and_every_byte_is_counted(monkeypatch, 
         await rig.quiet()
         assert rig.books.route() == (count, count, 60 * count, 40 * count)
         kernel = kernel_of(rig)
-        assert kernel._links.free == switch.pairs(workers=1)
+        assert (kernel._links.free, kernel.linked) == (switch.pairs(workers=1), 0)
         assert entries(kernel._links) == NO_ENTRIES
         assert (kernel._pairs, kernel._lanes, kernel._waiting) == ({}, {}, set())
 

@@ -66,7 +66,7 @@ async def storm(monkeypatch, seed: int, rounds: int) -> None:
             told = [line for lines in complaints for line in lines]
             assert not told, "\n".join(told)
             assert [notice.detail for notice in rig.notices("internal")] == []
-            assert kernel._links.free == pairs
+            assert (kernel._links.free, kernel.linked) == (pairs, 0)
             assert (kernel._pairs, kernel._lanes, kernel._waiting) == ({}, {}, set())
             # A socket that waits to pass an RST on leaves the maps when it is closed.
             await until(lambda: not rig.engine._pump.lingering, timeout_s=PATIENCE_S)
