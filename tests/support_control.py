@@ -81,6 +81,7 @@ class Traffic:
     """What a test says that happened."""
 
     listeners: dict[ListenerKey, Totals] = field(default_factory=dict)
+    routes: dict[ListenerKey, dict[str, Totals]] = field(default_factory=dict)
     upstreams: dict[UpstreamKey, Totals] = field(default_factory=dict)
     errors: dict[UpstreamKey, dict[str, int]] = field(default_factory=dict)
     times: dict[UpstreamKey, Histogram] = field(default_factory=dict)
@@ -184,6 +185,7 @@ class MemoryControl:
             split_source=split,
             generation=port.generation,
             totals=self.traffic.listeners.get(key, Totals()),
+            routes=self.traffic.routes.get(key, {}),
             policy="listener" if spec.idle else None,
         )
 
@@ -375,8 +377,12 @@ def many(tenants: int, listeners: int, *, busy: bool = True) -> MemoryControl:
             )
         times = Histogram(tuple(range(len(BUCKETS_S) + 1)), 12.5)
         for tenant in made.values():
+            for listener in tenant.listeners.values():
+                control.traffic.routes[listener.key] = {
+                    member.upstream: Totals(2, 500, bytes_in=5, bytes_out=6)
+                    for member in listener.split
+                }
             for one in tenant.upstreams.values():
-                control.traffic.upstreams[one.key] = Totals(2, 500, bytes_in=5, bytes_out=6)
                 control.traffic.times[one.key] = times
     return control
 

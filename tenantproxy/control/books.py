@@ -134,18 +134,29 @@ class Books:
             last_ms = max(last_ms, self._route(route)[4])
         return max(live, 0), last_ms / 1000
 
-    def listener_totals(self, block: int | None, routes: Iterable[int]) -> Totals:
-        """Return everything counted for a listener."""
+    def route_totals(self, block: int) -> Totals:
+        """Return what a listener sent to one upstream, and what came back."""
+        opened, closed, bytes_in, bytes_out, last_ms = self._route(block)
+        return Totals(
+            connections=max(opened - closed, 0),
+            connections_total=opened,
+            bytes_in=bytes_in,
+            bytes_out=bytes_out,
+            last_activity_s=last_ms / 1000 if last_ms else None,
+        )
+
+    def listener_totals(self, block: int | None, routes: Iterable[Totals]) -> Totals:
+        """Return everything counted for a listener; `routes` is what its routes counted."""
         if block is None:
             return NOTHING
         words = [
             sum(column) for column in zip(*(f.listener(block) for f in self.files), strict=True)
         ]
-        last_ms = max(file.listener(block)[ListenerWords.LAST_MS] for file in self.files)
+        last_s = max(file.listener(block)[ListenerWords.LAST_MS] for file in self.files) / 1000
         bytes_in = bytes_out = 0
         for route in routes:
-            _, _, came, went, moved_ms = self._route(route)
-            bytes_in, bytes_out, last_ms = bytes_in + came, bytes_out + went, max(last_ms, moved_ms)
+            bytes_in, bytes_out = bytes_in + route.bytes_in, bytes_out + route.bytes_out
+            last_s = max(last_s, route.last_activity_s or 0.0)
         return Totals(
             connections=max(words[0] - sum(words[2:]), 0),
             connections_total=words[0],
@@ -153,7 +164,7 @@ class Books:
             rejected=dict(zip(REJECTED_REASONS, words[2 + _N_CLOSED :], strict=True)),
             bytes_in=bytes_in,
             bytes_out=bytes_out,
-            last_activity_s=last_ms / 1000 if last_ms else None,
+            last_activity_s=last_s or None,
         )
 
     def upstream_totals(self, block: int, routes: Iterable[int]) -> Totals:

@@ -86,7 +86,7 @@ class Lookout:
         )
 
     def listener(self, one: Listener) -> ListenerView:
-        key = one.key
+        key, routes = one.key, self._routes(one)
         return ListenerView(
             spec=one.spec,
             port=one.port,
@@ -99,7 +99,8 @@ class Lookout:
             if Unit("split", *key) in self.overlay
             else self._source(Unit("listener", *key)),
             generation=one.generation,
-            totals=self.totals(one),
+            totals=self._books.listener_totals(one.block, routes.values()),
+            routes=routes,
             reserved_until_s=one.reserved_until_s,
             policy=self._idle.rule_name(one),
         )
@@ -110,7 +111,12 @@ class Lookout:
         return (self.listener(one) for one in found)
 
     def totals(self, one: Listener) -> Totals:
-        return self._books.listener_totals(one.block, list((one.routes or {}).values()))
+        return self._books.listener_totals(one.block, self._routes(one).values())
+
+    def _routes(self, one: Listener) -> dict[str, Totals]:
+        # A copy, for a scrape looks from another thread.
+        blocks = dict(one.routes or {})
+        return {name: self._books.route_totals(block) for name, block in blocks.items()}
 
     def upstream(self, one: Upstream, used_by: tuple[str, ...]) -> UpstreamView:
         spec, block = one.spec, one.block

@@ -19,7 +19,7 @@ from tenantproxy import clock
 from tenantproxy.control.facade import Control
 from tenantproxy.dataplane.counters import BUCKETS_S
 from tenantproxy.metrics import names
-from tenantproxy.model.views import Histogram, ListenerView, Status, UpstreamView
+from tenantproxy.model.views import Histogram, ListenerView, Status, Totals, UpstreamView
 
 Sample = tuple[str, tuple[str, ...], float]
 """Name of the line, values of its labels in the order of `names`, value."""
@@ -27,6 +27,7 @@ Sample = tuple[str, tuple[str, ...], float]
 ALWAYS = frozenset({"done", "connect_failed"})
 """Reasons that are printed at 0, so that a rate has a start; others appear with the first count."""
 
+_NOTHING = Totals()
 _BOUNDS = (*(str(bound) for bound in BUCKETS_S), "+Inf")
 
 
@@ -115,18 +116,23 @@ def _listener(view: ListenerView, wall_offset_s: float) -> Iterator[Sample]:
         last_s = round(totals.last_activity_s + wall_offset_s, 3)
         yield names.LISTENER_LAST_ACTIVITY.name, labels, last_s
     yield names.LISTENER_STATE.name, (*labels, view.state.value), 1
-    for member in view.spec.split:
-        yield names.UPSTREAM_WEIGHT.name, (*labels, member.upstream), member.weight
+    weights = {member.upstream: member.weight for member in view.spec.split}
+    for upstream, weight in weights.items():
+        yield names.UPSTREAM_WEIGHT.name, (*labels, upstream), weight
+    for upstream, route in (dict.fromkeys(weights, _NOTHING) | dict(view.routes)).items():
+        yield from _route((*labels, upstream), route)
+
+
+def _route(labels: tuple[str, ...], totals: Totals) -> Iterator[Sample]:
+    yield names.UPSTREAM_CONNECTIONS.name, labels, totals.connections
+    yield names.UPSTREAM_CONNECTIONS_TOTAL.name, labels, totals.connections_total
+    yield names.UPSTREAM_BYTES.name, (*labels, "in"), totals.bytes_in
+    yield names.UPSTREAM_BYTES.name, (*labels, "out"), totals.bytes_out
 
 
 def _upstream(view: UpstreamView) -> Iterator[Sample]:
-    totals = view.totals
     labels = (view.spec.tenant, view.spec.name)
-    yield names.UPSTREAM_CONNECTIONS.name, labels, totals.connections
-    yield names.UPSTREAM_CONNECTIONS_TOTAL.name, labels, totals.connections_total
     yield from _reasons(names.UPSTREAM_CONNECT_ERRORS.name, labels, view.connect_errors)
-    yield names.UPSTREAM_BYTES.name, (*labels, "in"), totals.bytes_in
-    yield names.UPSTREAM_BYTES.name, (*labels, "out"), totals.bytes_out
     usable = sum(endpoint.resolved is not None for endpoint in view.endpoints)
     yield names.UPSTREAM_HEALTHY_ENDPOINTS.name, labels, usable
     connect, first_byte = names.UPSTREAM_CONNECT_DURATION, names.UPSTREAM_FIRST_BYTE_DURATION

@@ -39,6 +39,7 @@ class Metric:
 
 _PORT = ("tenant", "listener", "port")
 _UPSTREAM = ("tenant", "upstream")
+_ROUTE = (*_PORT, "upstream")
 
 
 def _counter(name: str, text: str, labels: tuple[str, ...] = (), values: str = "") -> Metric:
@@ -92,10 +93,12 @@ LISTENER_STATE = _gauge(
 # Upstreams ---------------------------------------------------------------
 
 UPSTREAM_CONNECTIONS = _gauge(
-    "upstream_connections", "Connections to the upstream that are open now.", _UPSTREAM
+    "upstream_connections", "Connections of the listener to the upstream, open now.", _ROUTE
 )
 UPSTREAM_CONNECTIONS_TOTAL = _counter(
-    "upstream_connections", "Connections to the upstream that were established.", _UPSTREAM
+    "upstream_connections",
+    "Connections of the listener to the upstream that were established.",
+    _ROUTE,
 )
 UPSTREAM_CONNECT_ERRORS = _counter(
     "upstream_connect_errors",
@@ -105,14 +108,15 @@ UPSTREAM_CONNECT_ERRORS = _counter(
 )
 UPSTREAM_BYTES = _counter(
     "upstream_bytes",
-    "Bytes moved, those of live connections included; in is from the client.",
-    (*_UPSTREAM, "direction"),
+    "Bytes moved between listener and upstream, those of live connections included;"
+    " in is from the client.",
+    (*_ROUTE, "direction"),
     "in, out",
 )
 UPSTREAM_WEIGHT = _gauge(
     "upstream_weight",
     "Weight of the upstream in the listener's split, relative to the others.",
-    (*_PORT, "upstream"),
+    _ROUTE,
 )
 UPSTREAM_HEALTHY_ENDPOINTS = _gauge(
     "upstream_healthy_endpoints",

@@ -52,6 +52,8 @@ class ListenerView:
     generation: int
     """The generation that last changed it."""
     totals: Totals
+    routes: Mapping[str, Totals] = field(default_factory=dict)
+    """By upstream: connections and bytes that went there, also when it has left the split."""
     reserved_until_s: float | None = None
     """Wall clock; set while `cooling`."""
     policy: str | None = None

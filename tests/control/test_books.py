@@ -53,12 +53,24 @@ def test_a_listener_is_summed_over_workers_and_routes(books):
             add(books, worker, route_at, Route.BYTES_IN, 100)
             add(books, worker, route_at, Route.BYTES_OUT, 7)
             add(books, worker, route_at, Route.LAST_OUT_MS, 5_000 + worker)
-    totals = books.listener_totals(block, routes)
+    totals = books.listener_totals(block, map(books.route_totals, routes))
     assert (totals.connections, totals.connections_total) == (6, 15)
     assert (totals.closed["done"], totals.rejected["no_endpoint"]) == (8, 1)
     assert (totals.bytes_in, totals.bytes_out) == (400, 28)
     assert totals.last_activity_s == 5.001
     assert books.activity(block, routes) == (6, 5.001)
+
+
+def test_a_route_counts_what_its_listener_sent_to_one_upstream(books):
+    route = books.take_route()
+    for worker in (0, 1):
+        at = books.files[worker].route_at(route)
+        for word, amount in ((Route.OPENED, 5), (Route.CLOSED, 3), (Route.BYTES_IN, 100)):
+            add(books, worker, at, word, amount)
+        add(books, worker, at, Route.LAST_IN_MS, 5_000 + worker)
+    totals = books.route_totals(route)
+    assert (totals.connections, totals.connections_total) == (4, 10)
+    assert (totals.bytes_in, totals.bytes_out, totals.last_activity_s) == (200, 0, 5.001)
 
 
 def test_a_listener_that_never_opened_counts_nothing(books):
@@ -72,11 +84,11 @@ def test_what_a_dead_worker_left_open_is_closed_and_nothing_goes_down(books):
     add(books, 1, books.files[0].route_at(route), Route.OPENED, 4)
     add(books, 1, books.files[0].route_at(route), Route.BYTES_IN, 99)
     books.settle(1, [block], [route], 7.0)
-    totals = books.listener_totals(block, [route])
+    totals = books.listener_totals(block, [books.route_totals(route)])
     assert (totals.connections, totals.connections_total, totals.bytes_in) == (0, 4, 99)
     assert totals.closed["worker_died"] == 4
     books.settle(1, [block], [route], 8.0)
-    assert books.listener_totals(block, [route]) == totals
+    assert books.listener_totals(block, [books.route_totals(route)]) == totals
 
 
 def test_an_upstream_keeps_the_counts_of_routes_that_are_gone(books):

@@ -38,6 +38,7 @@ def busy(control):
         2**60 + 1,
         clock.monotonic_s() - 60,
     )
+    control.traffic.routes[WEB] = {"web-v1": Totals(2, 19, bytes_in=4, bytes_out=5)}
     control.traffic.errors[V1] = {"refused": 2, "timeout": 0}
     control.traffic.times[V1] = Histogram((1,) * (len(BUCKETS_S) + 1), 99.5)
     control.policy_actions["idle-sleep", "sleep"] = 4
@@ -108,6 +109,27 @@ def test_last_activity_is_left_out_while_there_was_none(control):
 def test_the_weights_of_a_split_are_those_of_the_port(control):
     assert value(control, "upstream_weight", **PORT, upstream="web-v1") == 95
     assert value(control, "upstream_weight", **PORT, upstream="web-v2") == 5
+
+
+def test_what_went_to_an_upstream_is_told_for_each_port_that_sent_it(control):
+    labels = PORT | {"upstream": "web-v1"}
+    busy(control)
+    assert value(control, "upstream_connections", **labels) == 2
+    assert value(control, "upstream_connections_total", **labels) == 19
+    assert value(control, "upstream_bytes_total", **labels, direction="in") == 4
+    assert value(control, "upstream_bytes_total", **labels, direction="out") == 5
+
+
+def test_a_member_of_a_split_that_got_nothing_yet_is_told_at_0(control):
+    labels = PORT | {"upstream": "web-v2"}
+    assert value(busy(control), "upstream_connections_total", **labels) == 0
+
+
+def test_an_upstream_that_left_the_split_goes_on_being_told(control):
+    control.traffic.routes[WEB] = {"web-v0": Totals(1, 7)}
+    labels = PORT | {"upstream": "web-v0"}
+    assert value(control, "upstream_connections", **labels) == 1
+    assert value(control, "upstream_weight", **labels) is None
 
 
 def test_an_upstream_counts_only_endpoints_whose_address_is_known(control):
