@@ -140,6 +140,7 @@ class MemoryControl:
             reloads=dict(self.history.reloads),
             policy_actions=dict(self.policy_actions),
             worker_restarts=2,
+            events=dict(self.log.counts),
         )
 
     def document(self) -> Document:

@@ -212,6 +212,14 @@ class Books:
         """Return how many of the worker's connections the kernel moves bytes for."""
         return self.files[worker].header()[Header.RELAY_KERNEL]
 
+    def fds_free(self, worker: int) -> int:
+        """Return how many descriptors the worker may take before it stops accepting."""
+        return self.files[worker].header()[Header.FDS_FREE]
+
+    def accept_pauses(self, worker: int) -> int:
+        """Return how often the worker stopped accepting for want of descriptors."""
+        return self.files[worker].header()[Header.ACCEPT_PAUSES]
+
     def close(self) -> None:
         """Unmap everything."""
         for file in self.files:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -64,6 +64,8 @@ class Events:
         self._kept: deque[Event] = deque(maxlen=KEPT)
         self._followers: set[Follower] = set()
         self._number = 0
+        self.counts: Counter[str] = Counter()
+        """How many were noted, by the name of the event."""
 
     def add(
         self,
@@ -81,6 +83,7 @@ class Events:
         self._number += 1
         noted = Event(self._number, clock.wall_s(), event, tenant, about, reason, details)
         self._kept.append(noted)
+        self.counts[event] += 1
         for follower in tuple(self._followers):
             follower.put(noted)
         extra = {"tenant": tenant, "object": about, "reason": reason, **details}

@@ -59,6 +59,7 @@ class Looking:
             started_s=self._started_s,
             restarts=self._restarts,
             policy_actions=self._keeper.actions,
+            events=self._events.counts,
             document=self._path,
         )
 

@@ -55,6 +55,7 @@ class Lookout:
         started_s: float,
         restarts: int,
         policy_actions: Mapping[tuple[str, str], int],
+        events: Mapping[str, int],
         document: str | None,
     ) -> Status:
         low, high = self._proxy.port_range
@@ -72,6 +73,8 @@ class Lookout:
                     loop_lag_s=books.loop_lag_s(view.index),
                     connections=books.connections(view.index),
                     kernel_connections=books.kernel_connections(view.index),
+                    fds_free=books.fds_free(view.index),
+                    accept_pauses=books.accept_pauses(view.index),
                 )
                 for view in workers
             ),
@@ -83,6 +86,7 @@ class Lookout:
             reloads=dict(history.reloads),
             policy_actions=dict(policy_actions),
             worker_restarts=restarts,
+            events=dict(events),
         )
 
     def listener(self, one: Listener) -> ListenerView:

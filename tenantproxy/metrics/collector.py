@@ -89,10 +89,16 @@ def _daemon(status: Status) -> Iterator[Sample]:
         yield names.CONFIG_RELOADS.name, pair, count
     if status.last_reload_success_s is not None:
         yield names.CONFIG_LAST_RELOAD_SUCCESS.name, (), status.last_reload_success_s
+    yield names.CONFIG_LAST_RELOAD_SUCCESSFUL.name, (), int(not status.document_problems)
+    for event, count in sorted(status.events.items()):
+        yield names.EVENTS.name, (event,), count
     yield names.WORKERS.name, (), sum(worker.state == "ready" for worker in status.workers)
     yield names.WORKER_RESTARTS.name, (), status.worker_restarts
     for worker in status.workers:
-        yield names.WORKER_LOOP_LAG.name, (str(worker.index),), worker.loop_lag_s
+        index = (str(worker.index),)
+        yield names.WORKER_LOOP_LAG.name, index, worker.loop_lag_s
+        yield names.WORKER_FDS_FREE.name, index, worker.fds_free
+        yield names.WORKER_ACCEPT_PAUSES.name, index, worker.accept_pauses
     kernel = sum(worker.kernel_connections for worker in status.workers)
     yield names.RELAY_CONNECTIONS.name, ("kernel",), kernel
     # The two gauges are not written at one instant, and a count is never negative.

@@ -154,11 +154,31 @@ CONFIG_LAST_RELOAD_SUCCESS = _gauge(
     "config_last_reload_success_timestamp_seconds",
     "Time of the last version of the desired state that was taken.",
 )
+CONFIG_LAST_RELOAD_SUCCESSFUL = _gauge(
+    "config_last_reload_successful",
+    "1 while the newest version of the document runs, 0 while it was refused.",
+)
+EVENTS = _counter(
+    "events",
+    "Decisions by the name of their event, as in `get events`.",
+    ("event",),
+    "opened, slept, closed, failed, reloaded and others",
+)
 WORKERS = _gauge("workers", "Worker processes that are ready.")
 WORKER_RESTARTS = _counter("worker_restarts", "Worker processes started in place of a dead one.")
 WORKER_LOOP_LAG = _gauge(
     "worker_loop_lag_seconds",
     "How late the worker's event loop was at its last check.",
+    ("worker",),
+)
+WORKER_FDS_FREE = _gauge(
+    "worker_fds_free",
+    "File descriptors that the worker may take before it stops accepting for a while.",
+    ("worker",),
+)
+WORKER_ACCEPT_PAUSES = _counter(
+    "worker_accept_pauses",
+    "Times that the worker stopped accepting for want of file descriptors.",
     ("worker",),
 )
 RELAY_CONNECTIONS = _gauge(

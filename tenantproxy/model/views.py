@@ -132,6 +132,10 @@ class WorkerView:
     """None until the worker has said."""
     kernel_connections: int = 0
     """Those of `connections` whose bytes the kernel moves."""
+    fds_free: int = 0
+    """File descriptors that it may still take before it stops accepting for a while."""
+    accept_pauses: int = 0
+    """Times that it stopped accepting for want of file descriptors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,3 +193,5 @@ class Status:
     policy_actions: Mapping[tuple[str, str], int]
     """(policy, action) -> count."""
     worker_restarts: int
+    events: Mapping[str, int] = field(default_factory=dict)
+    """Name of an event -> how many there were."""

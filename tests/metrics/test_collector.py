@@ -40,6 +40,7 @@ def busy(control):
     )
     control.traffic.routes[WEB] = {"web-v1": Totals(2, 19, bytes_in=4, bytes_out=5)}
     control.traffic.errors[V1] = {"refused": 2, "timeout": 0}
+    control.log.add("opened", "for the first connection")
     control.traffic.times[V1] = Histogram((1,) * (len(BUCKETS_S) + 1), 99.5)
     control.policy_actions["idle-sleep", "sleep"] = 4
     control.history.reloads["file", "applied"] = 5
@@ -176,6 +177,27 @@ async def test_the_series_of_a_removed_listener_go_away(control):
 def test_a_reload_that_never_was_has_no_time(control):
     control.history.last_success_s = None
     assert value(control, "config_last_reload_success_timestamp_seconds") is None
+
+
+def test_a_refused_document_is_told_until_another_runs(control):
+    assert value(control, "config_last_reload_successful") == 1
+    control.refuse_source(["line 3: it is wrong"], source="file")
+    assert value(control, "config_last_reload_successful") == 0
+    control.history.reloaded([], [], [])
+    assert value(control, "config_last_reload_successful") == 1
+
+
+async def test_events_are_counted_by_name(control):
+    await control.open(WEB)
+    await control.open(WEB)
+    assert value(control, "events_total", event="open") == 2
+
+
+def test_descriptors_are_told_for_each_worker(control):
+    short = WorkerView(1, 4712, "ready", 0, 0.0, 50, None, fds_free=7, accept_pauses=3)
+    control.workers = (*control.workers, short)
+    assert value(control, "worker_fds_free", worker="1") == 7
+    assert value(control, "worker_accept_pauses_total", worker="1") == 3
 
 
 def test_any_registry_of_prometheus_client_can_print_it(control):
