@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from tenantproxy.dataplane.lingering import LINGER_S
 from tests.e2e.apart import apart, serving_apart
 from tests.e2e.daemon import document, tenant, until
 from tests.e2e.integrity import (
@@ -46,7 +47,8 @@ async def test_every_byte_of_many_connections(run_daemon, count, largest):
             port, rough = await daemon.port("acme/web"), await daemon.port("rough/web")
             work = [(port, talk) for talk in whole] + [(rough, talk) for talk in torn]
             accounts, trouble = await apart(hold_talks, work, len(work), 240)
-            # A torn client knows of its reset before the server does.
+            # A torn client knows of its reset before the server does: if the talk stood still
+            # between proxy and server, by as long as a reset waits for what came before it.
             theirs = await _records_at_rest(upstream)
 
             assert not trouble
@@ -89,7 +91,7 @@ async def _records_at_rest(upstream):
         records.extend(state["records"])
         return state["live"] == 0
 
-    await until(look, within_s=10)
+    await until(look, within_s=LINGER_S + 10, say=lambda: f"{len(records)} records")
     return records
 
 
