@@ -43,8 +43,12 @@ bench: $(STAMP) peers  ## every benchmark against every peer; half an hour on an
 bench-quick: $(STAMP) peers  ## the main benchmarks against HAProxy, in about a minute
 	$(BIN)/python -m benchmarks --quick
 
-docs: $(STAMP)  ## write again the parts of docs/ that come from code
+observe: $(STAMP) servers  ## a real Prometheus on a demo where everything goes on
+	@$(BIN)/python -m tools.observe
+
+docs: $(STAMP)  ## write again what comes from code: parts of docs/, dashboards
 	$(BIN)/python -m tools.docs
+	$(BIN)/python -m grafana
 
 setup: $(STAMP)  ## make the virtual environment and nothing else
 
@@ -62,4 +66,4 @@ $(STAMP): pyproject.toml tools/setup.sh
 	@tools/setup.sh $(VENV)
 	@touch $@
 
-.PHONY: help demo test test-full lint types unit bench bench-quick docs setup servers peers clean
+.PHONY: help demo test test-full lint types unit bench bench-quick observe docs setup servers peers clean

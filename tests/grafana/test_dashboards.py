@@ -1,0 +1,156 @@
+"""The committed dashboards: as generated, valid for Grafana, and each panel says what it is."""
+
+import json
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from grafana import queries
+from grafana.__main__ import generated
+from tenantproxy.metrics.names import METRICS
+
+SCHEMAS = Path(__file__).with_name("schema")
+UIDS = {
+    "fleet.json": "tenantproxy-fleet",
+    "tenant.json": "tenantproxy-tenant",
+    "canary.json": "tenantproxy-canary",
+    "idle-and-wake.json": "tenantproxy-idle",
+}
+PROMETHEUS_LABELS = {"instance", "job", "le", "__name__"}
+BOARDS = queries.boards()
+
+
+def schema(name: str) -> dict:
+    found = json.loads((SCHEMAS / f"{name}.json").read_text())
+    if name == "dashboard":
+        # Open in Grafana's own schema (kinds/dashboard): data sources "just spread their query into
+        # the base object". Types in TypeScript cannot say so.
+        found["definitions"]["AnnotationQuery"]["additionalProperties"] = True
+    return found
+
+
+def panels():
+    return [
+        pytest.param(file, panel, id=f"{file}: {panel['title']}")
+        for file, board in BOARDS.items()
+        for panel in board["panels"]
+        if panel["type"] != "row"
+    ]
+
+
+def test_to_generate_them_again_changes_nothing():
+    for path, text in generated().items():
+        assert path.read_text() == text, f"{path.name}: run make docs"
+    assert {path.name for path in generated()} == set(BOARDS)
+
+
+def test_their_uids_are_those_that_people_have_bookmarked():
+    assert {file: board["uid"] for file, board in BOARDS.items()} == UIDS
+
+
+@pytest.mark.parametrize("file", BOARDS)
+def test_a_dashboard_is_valid_by_grafanas_schema(file):
+    jsonschema.validate({"dashboard": BOARDS[file]}, schema("dashboard"))
+
+
+def test_the_schema_notices_a_wrong_word():
+    board = json.loads(json.dumps(BOARDS["fleet.json"]))
+    board["refesh"] = "5s"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"dashboard": board}, schema("dashboard"))
+
+
+@pytest.mark.parametrize(("file", "panel"), panels())
+def test_a_panel_is_valid_by_the_schema_of_its_kind(file, panel):
+    kind = schema(panel["type"].replace("-", ""))
+    part = {"options": panel.get("options", {})}
+    if "custom" in kind["definitions"]["Part"]["properties"]:
+        part["custom"] = panel["fieldConfig"]["defaults"].get("custom", {})
+    # What is left out has a default, which types in TypeScript do not tell.
+    for definition in kind["definitions"].values():
+        definition.pop("required", None)
+    jsonschema.validate(part, kind)
+
+
+@pytest.mark.parametrize(("file", "panel"), panels())
+def test_a_panel_says_what_it_shows_and_in_what_unit(file, panel):
+    assert panel["description"].endswith(".")
+    assert panel["fieldConfig"]["defaults"]["unit"]
+    assert panel["targets"]
+
+
+@pytest.mark.parametrize("file", BOARDS)
+def test_panels_have_numbers_of_their_own_and_do_not_overlap(file):
+    found = BOARDS[file]["panels"]
+    assert len({panel["id"] for panel in found}) == len(found)
+    taken = set()
+    for panel in found:
+        at = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(at["x"], at["x"] + at["w"])
+            for y in range(at["y"], at["y"] + at["h"])
+        }
+        assert at["x"] + at["w"] <= 24
+        assert not cells & taken, panel["title"]
+        taken |= cells
+
+
+@pytest.mark.parametrize("file", BOARDS)
+def test_everything_asks_the_chosen_data_source(file):
+    board = BOARDS[file]
+    assert set(sources(board)) == {"${datasource}"}
+    assert board["templating"]["list"][0]["type"] == "datasource"
+
+
+def test_links_between_dashboards_lead_to_dashboards():
+    text = "".join(map(json.dumps, BOARDS.values()))
+    linked = set(re.findall(r'"/d/([^/?"]+)\?', text))
+    assert linked == {"tenantproxy-tenant", "tenantproxy-canary"}
+    assert linked <= set(UIDS.values())
+
+
+def test_a_rate_is_never_taken_over_a_fixed_time():
+    for asked in queries.of_boards():
+        for time in re.findall(r"(?:rate|increase)\([^\[]*\[([^\]]+)\]", asked.expr):
+            assert time in {"$__rate_interval", "$__range"}, asked
+
+
+def sources(part):
+    """Yield the uid of every data source that is named in there."""
+    if isinstance(part, dict):
+        if "datasource" in part:
+            yield part["datasource"]["uid"]
+        part = list(part.values())
+    if isinstance(part, list):
+        for one in part:
+            yield from sources(one)
+
+
+VARIABLES = {
+    "__rate_interval": "1m",
+    "__interval": "15s",
+    "__range": "1h",
+    "tenant": "acme",
+    "listener": "web",
+}
+
+
+def test_queries_name_only_metrics_that_exist_with_labels_that_these_have():
+    known = {name: {*m.labels, *PROMETHEUS_LABELS} for m in METRICS for name in m.sample_names}
+    for asked in queries.of_boards():
+        expr = asked.with_values(VARIABLES)
+        named = queries.metrics(expr)
+        assert named, asked
+        assert named <= set(known), asked
+        assert queries.labels(expr) <= set().union(*(known[name] for name in named)), asked
+
+
+def test_every_variable_that_is_used_is_there():
+    own = {"__rate_interval", "__interval", "__range", "__data", "__url_time_range", "__all"}
+    for file, board in BOARDS.items():
+        used = set(re.findall(r"\$\{?([a-z_]+)", json.dumps(board)))
+        there = {variable["name"] for variable in board["templating"]["list"]}
+        assert used - own <= there, file

@@ -1,0 +1,46 @@
+"""A real Prometheus watches a daemon with everything going on: every query has data."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from tenantproxy.metrics.names import METRICS
+from tools.observe import check
+from tools.observe.check import Question, unanswered
+from tools.observe.scene import scene
+
+pytestmark = [
+    pytest.mark.skipif(
+        not (shutil.which("prometheus") and shutil.which("promtool")),
+        reason="prometheus (Debian: prometheus) is missing",
+    ),
+    pytest.mark.timeout(180),
+]
+
+
+async def test_every_query_of_every_panel_and_rule_has_data(tmp_path, monkeypatch):
+    async with scene(tmp_path) as running:
+        left = await unanswered(running, within_s=90)
+        assert left == {}
+
+        async with running.http.get(f"http://127.0.0.1:{running.metrics}/metrics") as answer:
+            text = await answer.text()
+        done = subprocess.run(
+            ["promtool", "check", "metrics"],
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        told = {line.split("{")[0].split(" ")[0] for line in text.splitlines() if line[0] != "#"}
+        assert told == {name for metric in METRICS for name in metric.sample_names}
+
+        wrong = [
+            Question("a metric that is not there", "tenantproxy_no_such_thing"),
+            Question("a label that is not there", 'tenantproxy_workers{tenant="shop"}'),
+            Question("not PromQL", "sum("),
+        ]
+        monkeypatch.setattr(check, "questions", lambda: iter(wrong))
+        assert set(await unanswered(running, within_s=2)) == set(wrong)

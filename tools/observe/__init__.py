@@ -1,0 +1,1 @@
+"""A running daemon with everything going on, watched by a real Prometheus: `make observe`."""
