@@ -68,6 +68,7 @@ def _weights(made: dashboard.Dashboard) -> dashboard.Dashboard:
                 "cps",
                 Query(f"sum(rate(tenantproxy_listener_connections_total{{{_OF}}}{_RATE}))"),
                 span=8,
+                height=8,
             )
         )
         .with_panel(

@@ -271,10 +271,10 @@ def _daemons(made: dashboard.Dashboard) -> dashboard.Dashboard:
             rows(
                 "Versions",
                 "What each node runs.",
-                Query("tenantproxy_build_info", instant=True),
+                Query("count by (instance, version) (tenantproxy_build_info)", instant=True),
                 names={"instance": "Node", "version": "Version"},
                 units={},
-                span=24,
+                height=4,
             )
         )
     )

@@ -93,9 +93,10 @@ def number(
     steps: Steps = ((None, BLUE),),
     words: Mapping[str, tuple[str, str]] | None = None,
     span: int = 4,
+    height: int = 4,
 ) -> stat.Panel:
     """Return one number with a little curve. `words`: value -> (text, colour)."""
-    panel = _framed(stat.Panel(), title, says, unit, (query,), span).height(4)
+    panel = _framed(stat.Panel(), title, says, unit, (query,), span).height(height)
     panel = panel.thresholds(_steps(steps)).color_scheme(_by_steps())
     panel = panel.graph_mode(c.BigValueGraphMode.AREA).no_value("0")
     panel = panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
@@ -120,23 +121,23 @@ def rows(
     links: Mapping[str, str] | None = None,
     words: Mapping[str, Mapping[str, tuple[str, str]]] | None = None,
     span: int = 24,
+    height: int = 8,
 ) -> table.Panel:
     """Return a table joined by labels.
 
-    `names` gives columns their headings, in order; what it lacks is not shown.
+    `names` gives labels and values (`Value #A` of the first query) their headings, in order.
     `units` and `links` are by heading; a link may hold `${__data.fields.HEADING}`.
     """
-    panel = _framed(table.Panel(), title, says, "none", queries, span)
+    panel = _framed(table.Panel(), title, says, "none", queries, span).height(height)
     panel = panel.with_transformation(m.DataTransformerConfig("merge", options={}))
     order = {name: at for at, name in enumerate(names)}
     panel = panel.with_transformation(
         m.DataTransformerConfig(
             "organize",
             options={
-                "excludeByName": {"Time": True},
+                "excludeByName": {"Time": True, "Value": True},
                 "indexByName": order,
                 "renameByName": dict(names),
-                "includeByName": dict.fromkeys(names, True),
             },
         )
     )

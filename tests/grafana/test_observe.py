@@ -1,7 +1,10 @@
 """A real Prometheus watches a daemon with everything going on: every query has data."""
 
+import asyncio
+import importlib.util
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -44,3 +47,27 @@ async def test_every_query_of_every_panel_and_rule_has_data(tmp_path, monkeypatc
         ]
         monkeypatch.setattr(check, "questions", lambda: iter(wrong))
         assert set(await unanswered(running, within_s=2)) == set(wrong)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("matplotlib") is None, reason="matplotlib is for `make peers` alone"
+)
+async def test_every_dashboard_can_be_drawn(tmp_path):
+    data, out = tmp_path / "data", tmp_path / "out"
+    data.mkdir()
+    code = (
+        "import asyncio, pathlib, sys\n"
+        "from tools.observe.pictures import draw\n"
+        "from tools.observe.scene import scene\n"
+        "async def main(data, out):\n"
+        "    async with scene(data) as running:\n"
+        "        await asyncio.sleep(5)\n"
+        "        await draw(running, out)\n"
+        "asyncio.run(main(*map(pathlib.Path, sys.argv[1:])))\n"
+    )
+    # In a process of its own, for matplotlib keeps its fonts open.
+    await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", code, data, out], check=True, timeout=120
+    )
+    assert {path.stem for path in out.iterdir()} == {"fleet", "tenant", "canary", "idle-and-wake"}
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in out.iterdir())

@@ -1,4 +1,4 @@
-"""`make observe`: run the scene until Ctrl-C, or with --check ask every query once and end."""
+"""`make observe`: run the scene until Ctrl-C, or ask every query once, or draw the dashboards."""
 
 from __future__ import annotations
 
@@ -15,25 +15,43 @@ from tools.observe.scene import NoPrometheus, Scene, scene
 CHECK_WITHIN_S = 90.0
 
 
-async def main(*, check: bool) -> int:
-    """Return the exit code."""
+@click.command()
+@click.option("--check", is_flag=True, help="Ask every query, say which have no data, and end.")
+@click.option("--pictures", type=click.Path(path_type=Path), help="Draw every dashboard, and end.")
+def main(*, check: bool, pictures: Path | None) -> None:
+    """Run a daemon where everything goes on, and a Prometheus that watches it."""
+    try:
+        sys.exit(asyncio.run(_observe(check=check, pictures=pictures)))
+    except NoPrometheus as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        sys.exit(0)
+
+
+async def _observe(*, check: bool, pictures: Path | None) -> int:
     with TemporaryDirectory(prefix="tenantproxy-observe-") as folder:
-        try:
-            async with scene(Path(folder)) as running:
-                _tell(running)
-                left = await unanswered(running, CHECK_WITHIN_S)
-                for question, why in left.items():
-                    click.echo(f"{question.where}: {why}: {question.expr}", err=True)
-                total = sum(1 for _ in questions())
-                click.echo(
-                    f"{total - len(left)} of {total} queries of dashboards and rules have data"
-                )
-                if not check:
-                    await asyncio.Event().wait()
-                return bool(left)
-        except NoPrometheus as error:
-            click.echo(f"error: {error}", err=True)
-            return 1
+        async with scene(Path(folder)) as running:
+            if pictures is not None:
+                return await _draw(running, pictures)
+            _tell(running)
+            left = await unanswered(running, CHECK_WITHIN_S)
+            for question, why in left.items():
+                click.echo(f"{question.where}: {why}: {question.expr}", err=True)
+            total = sum(1 for _ in questions())
+            click.echo(f"{total - len(left)} of {total} queries of dashboards and rules have data")
+            if not check:
+                await asyncio.Event().wait()
+            return int(bool(left))
+
+
+async def _draw(running: Scene, folder: Path) -> int:
+    from tools.observe.pictures import SPAN_S, draw  # noqa: PLC0415 - matplotlib is not for all
+
+    click.echo(f"lets {SPAN_S} s go by", err=True)
+    await asyncio.sleep(SPAN_S)
+    for path in await draw(running, folder):
+        click.echo(path)
+    return 0
 
 
 def _tell(running: Scene) -> None:
@@ -46,7 +64,4 @@ def _tell(running: Scene) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(asyncio.run(main(check="--check" in sys.argv[1:])))
-    except KeyboardInterrupt:
-        sys.exit(0)
+    main()

@@ -87,8 +87,9 @@ async def scene(folder: Path, *, prometheus_port: int = 0) -> AsyncIterator[Scen
         stable = await stack.enter_async_context(serving("stable"))
         canary = await stack.enter_async_context(serving("canary"))
         deaf = await stack.enter_async_context(traffic.deaf())
-        admin, metrics, prometheus, *free = _free_ports(3 + len(LISTENERS))
-        ports = dict(zip(LISTENERS, free, strict=True))
+        admin, metrics, prometheus = _free_ports(3)
+        first = _free_range()
+        ports = {name: first + at for at, name in enumerate(LISTENERS)}
         path = folder / "tenantproxy.yaml"
         path.write_text(_document(admin, metrics, ports, (stable.port, canary.port, deaf)))
         (folder / "idle.yaml").write_text(_POLICY)
@@ -119,6 +120,7 @@ async def scene(folder: Path, *, prometheus_port: int = 0) -> AsyncIterator[Scen
             await asyncio.gather(acting, return_exceptions=True)
 
 
+_RANGE = 20
 LISTENERS = ("web", "api", "flaky", "nap", "stuck", "taken")
 
 _POLICY = """\
@@ -132,13 +134,13 @@ then: sleep
 
 def _document(admin: int, metrics: int, ports: dict[str, int], servers: tuple[int, ...]) -> str:
     stable, canary, deaf = (f"{HOST}:{port}" for port in servers)
-    low, high = min(ports.values()), max(ports.values())
+    first = min(ports.values())
     doc = {
         "version": 1,
         "proxy": {
             "workers": 2,
             "listen_address": HOST,
-            "port_range": f"{low}-{high}",
+            "port_range": f"{first}-{first + _RANGE - 1}",
             "admin": {"address": HOST, "port": admin},
             "metrics": {"address": HOST, "port": metrics},
             "policies": ["idle.yaml"],
@@ -204,6 +206,7 @@ async def _act(scene: Scene) -> None:
             (0.02, ask, (ports["web"],)),
             (0.1, ask, (ports["api"],)),
             (1.0, stay, (ports["api"], 10.0)),
+            (0.5, stay, (ports["web"], 10.0)),
             (0.1, ask, (ports["flaky"],)),
             (6.0, ask, (ports["nap"],)),
             (0.2, leave_at_once, (ports["stuck"], 0.05)),
@@ -222,7 +225,7 @@ async def _reweigh(scene: Scene) -> None:
         for weight in (10, 25, 50):
             body = {"stable": 100 - weight, "canary": weight}
             await scene.api("PUT", "tenants/shop/listeners/web/split", body)
-            await asyncio.sleep(5 * SCRAPE_S)
+            await asyncio.sleep(15 * SCRAPE_S)
 
 
 async def _rewrite(scene: Scene) -> None:
@@ -297,6 +300,16 @@ async def _until_ready(scene: Scene, url: str) -> None:
                     if answer.ok:
                         return
             await asyncio.sleep(0.1)
+
+
+def _free_range() -> int:
+    """Return the first of `_RANGE` ports in a row that are free, below those of clients."""
+    for first in range(20_000, 32_000, _RANGE):
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for port in range(first, first + _RANGE):
+                stack.enter_context(socket.socket()).bind((HOST, port))
+            return first
+    raise RuntimeError("no range of ports is free")
 
 
 def _free_ports(count: int) -> list[int]:

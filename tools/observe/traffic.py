@@ -40,8 +40,10 @@ async def leave_at_once(port: int, after_s: float) -> None:
     """Connect and go away before the upstream is connected."""
     with contextlib.suppress(OSError):
         _, writer = await asyncio.open_connection(HOST, port)
-        await asyncio.sleep(after_s)
-        writer.transport.abort()
+        try:
+            await asyncio.sleep(after_s)
+        finally:
+            writer.transport.abort()
 
 
 async def repeatedly(every_s: float, what: object, *args: object) -> None:
