@@ -29,6 +29,7 @@ from tenantproxy.admin.problems import BadRequest
 from tenantproxy.admin.versions import document_version
 from tenantproxy.config.render import render_proxy, render_split, render_tenant
 from tenantproxy.errors import NotFound
+from tenantproxy.metrics import probes
 from tenantproxy.metrics.pieces import send_pieces
 from tenantproxy.model.delta import Change
 from tenantproxy.model.spec import Document, TenantSpec
@@ -45,16 +46,11 @@ async def index(_api: Api, _request: web.Request) -> web.StreamResponse:
 
 
 async def livez(_api: Api, _request: web.Request) -> web.StreamResponse:
-    return reply({"status": "alive"})
+    return probes.livez()
 
 
 async def readyz(api: Api, _request: web.Request) -> web.StreamResponse:
-    status = api.control.status()
-    if status.ready:
-        return reply({"ready": True, "reason": ""})
-    some = any(worker.state == "ready" for worker in status.workers)
-    reason = "starting or going down" if some else "no worker is ready"
-    return reply({"ready": False, "reason": reason}, status=503)
+    return probes.readyz(api.control)
 
 
 async def show_status(api: Api, _request: web.Request) -> web.StreamResponse:

@@ -1,4 +1,4 @@
-"""Serves `/metrics`: rendered beside the event loop, shared by scrapes that come together."""
+"""Serves `/metrics`, rendered beside the event loop, and probes: the port that others may ask."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
 from tenantproxy.control.facade import Control
+from tenantproxy.metrics import probes
 from tenantproxy.metrics.aside import Aside
 from tenantproxy.metrics.collector import Snapshot, snapshot
 from tenantproxy.metrics.exposition import render
@@ -26,10 +27,12 @@ _log = structlog.get_logger("tenantproxy.metrics")
 
 
 def make_app(control: Control) -> web.Application:
-    """Return the application with `/metrics` and `/`; make it on the running loop."""
+    """Return the application with `/metrics`, the probes and `/`; make it on the running loop."""
     scrapes = Scrapes(control)
     app = web.Application()
     app.router.add_get("/metrics", scrapes.answer)
+    app.router.add_get("/livez", _livez)
+    app.router.add_get("/readyz", partial(_readyz, control))
     app.router.add_get("/", _index)
     app.on_cleanup.append(scrapes.close)
     return app
@@ -99,6 +102,14 @@ def _accepts_gzip(accept_encoding: str) -> bool:
         choice.split(";")[0].strip().lower() == "gzip" and "q=0" not in choice.split(";")[1:]
         for choice in accept_encoding.split(",")
     )
+
+
+async def _livez(_request: web.Request) -> web.Response:
+    return probes.livez()
+
+
+async def _readyz(control: Control, _request: web.Request) -> web.Response:
+    return probes.readyz(control)
 
 
 async def _index(_request: web.Request) -> web.Response:
