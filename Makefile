@@ -46,7 +46,7 @@ bench-quick: $(STAMP) peers  ## the main benchmarks against HAProxy, in about a 
 observe: $(STAMP) servers  ## a real Prometheus on a demo where everything goes on
 	@$(BIN)/python -m tools.observe
 
-docs: $(STAMP)  ## write again what comes from code: parts of docs/, dashboards
+docs: $(STAMP)  ## write again what comes from code: parts of docs/ and of the chart, dashboards
 	$(BIN)/python -m tools.docs
 	$(BIN)/python -m grafana
 

@@ -1,4 +1,4 @@
-"""Writes the parts of docs/ that come from code: `make docs`. A test sees that it was run."""
+"""Writes what comes from code in docs/ and in the chart: `make docs`. A test sees it was run."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from pathlib import Path
 
 from tenantproxy.metrics.docs import markdown
 from tenantproxy.model.lifecycle import diagram
+from tools import chart
 
 DOCS = Path(__file__).parent.parent / "docs"
 BEGIN, END = "<!-- states:begin -->", "<!-- states:end -->"
 
 
 def generated() -> dict[Path, str]:
-    """Return what each page with generated parts must be."""
+    """Return what each page with generated parts, and each generated file, must be."""
     architecture = DOCS / "architecture.md"
     metrics = markdown()
     return {
         architecture: _with_diagram(architecture.read_text(encoding="utf-8")),
         DOCS / "metrics.md": metrics if metrics.endswith("\n") else f"{metrics}\n",
+        **chart.generated(),
     }
 
 

@@ -1,0 +1,50 @@
+{{/* Which Services tenants have. */}}
+
+{{/* "true" when the mode makes Services from the tenants in the values. */}}
+{{- define "tenantproxy.exposedByServices" -}}
+{{- if has .Values.exposure.mode (list "static" "nodePort" "loadBalancer") }}true{{ end -}}
+{{- end -}}
+
+{{/* Every listener as `PORT/TENANT/LISTENER`, the port in five digits or `?????`; sorted, so by port. */}}
+{{- define "tenantproxy.listeners" -}}
+{{- $all := list -}}
+{{- range $tenant, $of := .Values.config.tenants -}}
+{{- range $listener, $spec := ($of).listeners -}}
+{{- $port := ($spec).port | int -}}
+{{- $all = printf "%s/%s/%s" (gt $port 0 | ternary (printf "%05d" $port) "?????") $tenant $listener | append $all -}}
+{{- end -}}
+{{- end -}}
+{{- sortAlpha $all | toJson -}}
+{{- end -}}
+
+{{/*
+The Services of tenants, as a list of `{name, tenant, ports: [{name, port}]}`.
+
+A tenant has one Service. One with more than 100 ports has a Service for each hundred of port
+numbers, `acme-20100` for 20100 to 20199: none has more than 100 ports, and none of its ports moves
+to another Service when others come or go. (Cut by counting, a port that goes would move all
+those after it.) See docs/decisions/0008.
+*/}}
+{{- define "tenantproxy.tenantServices" -}}
+{{- $byTenant := dict -}}
+{{- range include "tenantproxy.listeners" . | fromJsonArray -}}
+{{- $part := splitList "/" . -}}
+{{- if ne (index $part 0) "?????" -}}
+{{- $_ := set $byTenant (index $part 1) (append (get $byTenant (index $part 1) | default list) $part) -}}
+{{- end -}}
+{{- end -}}
+{{- $services := list -}}
+{{- range $tenant, $parts := $byTenant -}}
+{{- $byName := dict -}}
+{{- range $parts -}}
+{{- $suffix := gt (len $parts) 100 | ternary (printf "%s-%d" $tenant (mul 100 (div (index . 0 | atoi) 100))) $tenant -}}
+{{- $port := dict "name" (index . 2) "port" (index . 0 | atoi) -}}
+{{- $_ := set $byName $suffix (append (get $byName $suffix | default list) $port) -}}
+{{- end -}}
+{{- range $suffix, $ports := $byName -}}
+{{- $name := include "tenantproxy.named" (list $ $suffix) -}}
+{{- $services = dict "name" $name "tenant" $tenant "ports" $ports | append $services -}}
+{{- end -}}
+{{- end -}}
+{{- $services | toJson -}}
+{{- end -}}
