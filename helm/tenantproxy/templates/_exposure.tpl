@@ -5,20 +5,23 @@
 {{- if has .Values.exposure.mode (list "static" "nodePort" "loadBalancer") }}true{{ end -}}
 {{- end -}}
 
-{{/* Every listener as `PORT/TENANT/LISTENER`, the port in five digits or `?????`; sorted, so by port. */}}
+{{/*
+Every listener as `PORT/TENANT/LISTENER`, the port in five digits or `?????`; sorted, so by port.
+(Keys of a dict, here and below: `append` copies its list, and there may be thousands.)
+*/}}
 {{- define "tenantproxy.listeners" -}}
-{{- $all := list -}}
+{{- $all := dict -}}
 {{- range $tenant, $of := .Values.config.tenants -}}
 {{- range $listener, $spec := ($of).listeners -}}
 {{- $port := ($spec).port | int -}}
-{{- $all = printf "%s/%s/%s" (gt $port 0 | ternary (printf "%05d" $port) "?????") $tenant $listener | append $all -}}
+{{- $_ := set $all (printf "%s/%s/%s" (gt $port 0 | ternary (printf "%05d" $port) "?????") $tenant $listener) true -}}
 {{- end -}}
 {{- end -}}
-{{- sortAlpha $all | toJson -}}
+{{- keys $all | sortAlpha | toJson -}}
 {{- end -}}
 
 {{/*
-The Services of tenants, as a list of `{name, tenant, ports: [{name, port}]}`.
+The Services of tenants, as `NAME/TENANT: {name, tenant, ports: [{name, port}]}`.
 
 A tenant has one Service. One with more than 100 ports has a Service for each hundred of port
 numbers, `acme-20100` for 20100 to 20199: none has more than 100 ports, and none of its ports moves
@@ -33,17 +36,17 @@ those after it.) See docs/decisions/0008.
 {{- $_ := set $byTenant (index $part 1) (append (get $byTenant (index $part 1) | default list) $part) -}}
 {{- end -}}
 {{- end -}}
-{{- $services := list -}}
+{{- $services := dict -}}
 {{- range $tenant, $parts := $byTenant -}}
-{{- $byName := dict -}}
+{{- $many := gt (len $parts) 100 -}}
 {{- range $parts -}}
-{{- $suffix := gt (len $parts) 100 | ternary (printf "%s-%d" $tenant (mul 100 (div (index . 0 | atoi) 100))) $tenant -}}
 {{- $port := dict "name" (index . 2) "port" (index . 0 | atoi) -}}
-{{- $_ := set $byName $suffix (append (get $byName $suffix | default list) $port) -}}
-{{- end -}}
-{{- range $suffix, $ports := $byName -}}
-{{- $name := include "tenantproxy.named" (list $ $suffix) -}}
-{{- $services = dict "name" $name "tenant" $tenant "ports" $ports | append $services -}}
+{{- $part := $many | ternary (printf "%s-%d" $tenant (mul 100 (div $port.port 100))) $tenant -}}
+{{- $name := include "tenantproxy.named" (list $ $part) -}}
+{{- $key := printf "%s/%s" $name $tenant -}}
+{{- $service := get $services $key | default (dict "name" $name "tenant" $tenant "ports" list) -}}
+{{- $_ := set $service "ports" (append $service.ports $port) -}}
+{{- $_ := set $services $key $service -}}
 {{- end -}}
 {{- end -}}
 {{- $services | toJson -}}
