@@ -21,7 +21,7 @@ help:  ## print this list
 demo: $(STAMP)  ## run the proxy with two small upstreams and print what to try
 	@$(BIN)/tenantproxy demo
 
-test: $(STAMP) servers lint types unit  ## set up, lint, types, tests: what CI runs
+test: $(STAMP) servers checkov lint types unit  ## set up, lint, types, tests: what CI runs
 
 test-full: test  ## the same, and the long trials
 	$(BIN)/pytest -m trial --timeout 1800
@@ -55,15 +55,18 @@ setup: $(STAMP)  ## make the virtual environment and nothing else
 servers:  ## install the real servers that tests talk to (Debian, as root)
 	@tools/servers.sh
 
+checkov: $(STAMP)  ## install checkov, which looks at what the chart renders
+	@tools/checkov.sh $(VENV)
+
 peers: $(STAMP)  ## install the proxies and load generators of the benchmarks (Debian, PyPI)
 	@tools/peers.sh $(VENV)
 
 clean:  ## remove the virtual environment and every cache
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) .venv-checkov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find tenantproxy tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml tools/setup.sh
 	@tools/setup.sh $(VENV)
 	@touch $@
 
-.PHONY: help demo test test-full lint types unit bench bench-quick observe docs setup servers peers clean
+.PHONY: help demo test test-full lint types unit bench bench-quick observe docs setup servers checkov peers clean

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -64,6 +65,7 @@ class Helm:
             capture_output=True,
             text=True,
             timeout=60,
+            check=False,
             env={
                 "PATH": os.environ["PATH"],
                 "HOME": str(self.home),
@@ -88,7 +90,7 @@ class Helm:
     ) -> str:
         """Return the manifests as text; `values` win over `files`."""
         named = [word for file in files for word in ("-f", file)]
-        stdin = yaml.safe_dump(values or {})
+        stdin = json.dumps(values or {})  # YAML, too
         words = ("template", release, chart, "-n", NAMESPACE, *named, "-f", "-", *more)
         return self.run(*words, stdin=stdin)
 

@@ -99,6 +99,7 @@ class Pod:
             capture_output=True,
             text=True,
             timeout=30,
+            check=False,
             cwd="/",
         )
         assert done.returncode == 0, done.stdout + done.stderr
@@ -158,7 +159,7 @@ class Pod:
         return [*self._opening(), *lines]
 
     def _opening(self) -> list[str]:
-        """Return the lines that let another user reach our Python where it lies in a closed folder."""
+        """Return the lines that let others reach our Python where it lies in a closed folder."""
         lines, opened = [], []
         for number, path in enumerate({Path(sys.base_prefix), Path(sys.prefix), ROOT}):
             parents = [*reversed(path.resolve().parents)]

@@ -97,7 +97,7 @@ def test_they_are_off_by_default(helm, filled):
 
 
 def test_what_is_committed_comes_out_too(rendered):
-    """Rules and dashboards come from grafana/; this sees that they are sound where there are any."""
+    """Rules and dashboards come from grafana/; this sees that they are sound where they are."""
     objects = rendered["monitoring"]
     rules = [o for o in objects if o["kind"] == "PrometheusRule"]
     dashboards = [o for o in objects if "grafana_dashboard" in o["metadata"]["labels"]]

@@ -26,7 +26,9 @@ ELSEWHERE = "127.0.0.2"
 class Run:
     """A pod of the chart on free ports of this machine, with a tenant whose upstream echoes."""
 
-    def __init__(self, helm, folder: Path, upstream: int, values: dict, **secrets) -> None:
+    def __init__(
+        self, helm, folder: Path, upstream: int, values: dict, *, keep_accepting="0s", **secrets
+    ):
         first = ports.block(12)
         self.web, self.other = first, first + 1
         self.metrics, self.admin = first + 10, first + 11
@@ -39,7 +41,7 @@ class Run:
                 "admin": self.admin,
             },
             "config": {
-                "proxy": {"shutdown": {"keep_accepting": "1s", "drain": "2s"}},
+                "proxy": {"shutdown": {"keep_accepting": keep_accepting, "drain": "2s"}},
                 "tenants": self.tenants,
             },
         } | values
@@ -149,7 +151,7 @@ async def test_a_change_of_tenants_is_followed_and_restarts_nothing(helm, tmp_pa
 async def test_on_sigterm_it_is_not_ready_accepts_on_and_ends_within_the_grace_period(
     helm, tmp_path, upstream
 ):
-    run = Run(helm, tmp_path, upstream, {})
+    run = Run(helm, tmp_path, upstream, {}, keep_accepting="1s")
     grace_s = pod_of(run.objects)["terminationGracePeriodSeconds"]
     assert grace_s == 13
     async with run.started() as process:

@@ -1,5 +1,7 @@
 """Values that cannot work are refused, each with a sentence that says what to do."""
 
+# ruff: noqa: E501 - a sentence is sought as it is said
+
 import json
 
 import pytest
@@ -41,8 +43,10 @@ TYPES = {
     ),
     "an unknown mode": (
         {"exposure": {"mode": "ingress"}},
-        'exposure.mode: exposure.mode must be one of the following: "static", "hostNetwork", '
-        '"nodePort", "loadBalancer", "none", "service"',
+        (
+            'exposure.mode: exposure.mode must be one of the following: "static", "hostNetwork", '
+            '"nodePort", "loadBalancer", "none", "service"'
+        ),
     ),
     "a key that the chart decides": (
         {"config": {"proxy": {"listen_address": "0.0.0.0"}}},
@@ -96,13 +100,17 @@ TYPES = {
 TOGETHER = {
     "pods that meet on a node": (
         {"exposure": {"mode": "hostNetwork"}, "replicaCount": 3},
-        "on the host's network 3 pods of a Deployment may meet on one node and want the same ports: "
-        "set kind to DaemonSet, replicaCount to 1, or affinity.podAntiAffinity",
+        (
+            "on the host's network 3 pods of a Deployment may meet on one node and want the same ports: "
+            "set kind to DaemonSet, replicaCount to 1, or affinity.podAntiAffinity"
+        ),
     ),
     "a controller that is not there": (
         {"exposure": {"mode": "service"}},
-        "exposure.mode service is not there yet (a controller will write those Services): "
-        "take static, nodePort, loadBalancer, hostNetwork or none",
+        (
+            "exposure.mode service is not there yet (a controller will write those Services): "
+            "take static, nodePort, loadBalancer, hostNetwork or none"
+        ),
     ),
     "a node port too low": (
         numbers(acme_web=8080),
@@ -114,8 +122,10 @@ TOGETHER = {
     ),
     "a node port of nobody": (
         numbers(acme_www=30001),
-        "exposure.nodePort.numbers names acme/www, and config.tenants has no such listener "
-        "(write TENANT/LISTENER)",
+        (
+            "exposure.nodePort.numbers names acme/www, and config.tenants has no such listener "
+            "(write TENANT/LISTENER)"
+        ),
     ),
     "an API for everybody": ({"admin": {"expose": True}}, NO_TOKEN),
     "two documents": (
@@ -128,13 +138,17 @@ TOGETHER = {
     ),
     "services of a document that is not seen": (
         {"existingConfigMap": "mine"},
-        "exposure.mode static makes Services from config.tenants, which a document of your own "
-        "(mine) replaces: set exposure.mode to none or hostNetwork",
+        (
+            "exposure.mode static makes Services from config.tenants, which a document of your own "
+            "(mine) replaces: set exposure.mode to none or hostNetwork"
+        ),
     ),
     "a service to any port": (
         listening(web=None),
-        "listener acme/web has no port, so every pod chooses one and no Service can lead there: "
-        "give it a port, or set exposure.mode to none or hostNetwork",
+        (
+            "listener acme/web has no port, so every pod chooses one and no Service can lead there: "
+            "give it a port, or set exposure.mode to none or hostNetwork"
+        ),
     ),
     "a port outside of the range": (
         listening(web=8443),
@@ -150,8 +164,10 @@ TOGETHER = {
     ),
     "a low port": (
         listening(web=443) | {"ports": {"range": "400-500"}},
-        "port 443 of listener acme/web is below 1024: set privilegedPorts.enabled, "
-        "or take a number from 1024 up",
+        (
+            "port 443 of listener acme/web is below 1024: set privilegedPorts.enabled, "
+            "or take a number from 1024 up"
+        ),
     ),
     "a range backwards": (
         {"ports": {"range": "29999-20000"}},
@@ -186,13 +202,17 @@ TOGETHER = {
     ),
     "a budget that lets none go": (
         {"podDisruptionBudget": {"minAvailable": 2}},
-        "podDisruptionBudget.minAvailable 2 of 2 pods lets none go, and no node could be drained: "
-        "set it lower",
+        (
+            "podDisruptionBudget.minAvailable 2 of 2 pods lets none go, and no node could be drained: "
+            "set it lower"
+        ),
     ),
     "a budget of all": (
         {"podDisruptionBudget": {"minAvailable": "100%"}},
-        "podDisruptionBudget.minAvailable 100% of 2 pods lets none go, and no node could be drained: "
-        "set it lower",
+        (
+            "podDisruptionBudget.minAvailable 100% of 2 pods lets none go, and no node could be drained: "
+            "set it lower"
+        ),
     ),
     "a budget of two minds": (
         {"podDisruptionBudget": {"minAvailable": 1, "maxUnavailable": 1}},
@@ -200,13 +220,17 @@ TOGETHER = {
     ),
     "a grace period that cuts the drain": (
         {"terminationGracePeriodSeconds": 30},
-        "terminationGracePeriodSeconds 30 kills the daemon while it drains: "
-        "config.proxy.shutdown needs 45; leave it at 0",
+        (
+            "terminationGracePeriodSeconds 30 kills the daemon while it drains: "
+            "config.proxy.shutdown needs 45; leave it at 0"
+        ),
     ),
     "two monitors": (
         {"metrics": {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}},
-        "metrics.serviceMonitor and metrics.podMonitor are both enabled: "
-        "every pod would be scraped twice",
+        (
+            "metrics.serviceMonitor and metrics.podMonitor are both enabled: "
+            "every pod would be scraped twice"
+        ),
     ),
     "annotations for nobody": (
         {"exposure": {"tenants": {"corp": {"annotations": {"a": "b"}}}}},
@@ -214,13 +238,17 @@ TOGETHER = {
     ),
     "a tenant named like a Service of the chart": (
         {"config": {"tenants": {"metrics": tenant({"web": 20001})}}},
-        "two Services would be named demo-tenantproxy-metrics, one of them of tenant metrics: "
-        "give the tenant another name",
+        (
+            "two Services would be named demo-tenantproxy-metrics, one of them of tenant metrics: "
+            "give the tenant another name"
+        ),
     ),
     "a name that no Service can have": (
         {"fullnameOverride": "1st"},
-        'the name "1st" cannot be that of a Service: set fullnameOverride to small letters, '
-        "digits and dashes that start with a letter",
+        (
+            'the name "1st" cannot be that of a Service: set fullnameOverride to small letters, '
+            "digits and dashes that start with a letter"
+        ),
     ),
     "a label that selects": (
         {"podLabels": {"app.kubernetes.io/name": "mine"}},
