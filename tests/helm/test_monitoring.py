@@ -75,6 +75,11 @@ def test_every_file_is_an_object_of_its_own(helm, filled):
     assert sorted(rules) == ["demo-tenantproxy-alerts", "demo-tenantproxy-recording"]
 
 
+def test_a_file_that_holds_no_rules_is_refused_by_name(helm, filled):
+    (filled / "files/rules/alerts.yaml").write_text("rules: []\n")
+    assert "files/rules/alerts.yaml holds no groups of rules" in helm.refusal(ALL, chart=filled)
+
+
 def test_a_dashboard_is_a_config_map_that_the_sidecar_finds(helm, filled):
     found = one(helm.objects(ALL, chart=filled), "ConfigMap", "demo-tenantproxy-dashboard-fleet")
     assert found["metadata"]["labels"]["grafana_dashboard"] == "1"

@@ -151,9 +151,9 @@ async def test_a_change_of_tenants_is_followed_and_restarts_nothing(helm, tmp_pa
 async def test_on_sigterm_it_is_not_ready_accepts_on_and_ends_within_the_grace_period(
     helm, tmp_path, upstream
 ):
-    run = Run(helm, tmp_path, upstream, {}, keep_accepting="1s")
+    run = Run(helm, tmp_path, upstream, {}, keep_accepting="3s")
     grace_s = pod_of(run.objects)["terminationGracePeriodSeconds"]
-    assert grace_s == 13
+    assert grace_s == 15
     async with run.started() as process:
         reader, writer = await asyncio.open_connection("127.0.0.1", run.web)
         process.send_signal(signal.SIGTERM)
@@ -162,7 +162,7 @@ async def test_on_sigterm_it_is_not_ready_accepts_on_and_ends_within_the_grace_p
         async def withdrawn():
             return await run.probe("readinessProbe") == 503
 
-        await until(withdrawn, within_s=1)
+        await until(withdrawn, within_s=2)
         assert await run.probe("livenessProbe") == 200
         assert await ask(run.web, b"late") == b"late"
         assert await asyncio.to_thread(process.wait, grace_s) == 0, run.pod.log()

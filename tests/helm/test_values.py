@@ -2,9 +2,12 @@
 
 import json
 
+import jsonschema
 import pytest
+import yaml
 
-from tools.chart import CHART, schema, table, values
+from tests.helm.chart import CHART, CI_FILES
+from tools.chart import schema, table, values
 
 TEXT = """\
 # -- Names things.
@@ -112,6 +115,14 @@ def test_no_mapping_of_the_chart_is_open_by_mistake():
         "podSecurityContext",
         "securityContext",
     }
+
+
+@pytest.mark.parametrize("file", [CHART / "values.yaml", *CI_FILES], ids=lambda file: file.name)
+def test_other_readers_of_the_schema_agree_with_helm(file):
+    """Editors, and versions of Helm with another validator."""
+    whole = json.loads((CHART / "values.schema.json").read_text())
+    jsonschema.Draft7Validator.check_schema(whole)
+    jsonschema.Draft7Validator(whole).validate(yaml.safe_load(file.read_text()))
 
 
 def test_lines_of_values_yaml_fit_a_screen():
