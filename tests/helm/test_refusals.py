@@ -3,10 +3,12 @@
 # ruff: noqa: E501 - a sentence is sought as it is said
 
 import json
+import re
 
 import pytest
 
-from tests.helm.chart import sentences, tenant, tenants
+from tests.helm.chart import CHART, sentences, tenant, tenants
+from tools.chart import values
 
 WEB = tenants(web=20001)
 NO_TOKEN = "admin.expose needs a token: set admin.token.existingSecret to a Secret that holds one"
@@ -173,6 +175,18 @@ TOGETHER = {
         {"ports": {"range": "29999-20000"}},
         "ports.range 29999-20000 ends before it begins: write 20000-29999",
     ),
+    "a range beyond the last port": (
+        {"ports": {"range": "65000-70000"}},
+        "ports.range 65000-70000: a port is a number from 1 to 65535",
+    ),
+    "a section of comments": (
+        {"config": {"proxy": None, "tenants": WEB}},
+        "config.proxy is empty: leave the key out to have its default",
+    ),
+    "no number": (
+        {"replicaCount": None},
+        "replicaCount is empty: leave the key out to have its default",
+    ),
     "one port for two": (
         {"ports": {"metrics": 9900}},
         "ports.metrics and ports.admin are both 9900: give one of the two another number",
@@ -275,6 +289,28 @@ def test_everything_that_is_wrong_is_said_at_once(helm):
     told = sentences(refusal)
     assert len(told) == 4
     assert NO_TOKEN in told
+
+
+def everything_needed(inside=None):
+    """Yield closed mappings, and values whose default is a number or a text."""
+    for value in values((CHART / "values.yaml").read_text()) if inside is None else inside:
+        number_or_text = isinstance(value.default, str | int) and value.default not in ("", 0, True)
+        if value.inside or number_or_text:
+            yield value.path
+        yield from everything_needed(value.inside) if value.inside else ()
+
+
+def test_whatever_is_needed_is_missed_by_its_name(helm):
+    """A new section of values.yaml has to be added to the list in checks.yaml."""
+    text = (CHART / "templates/validation/checks.yaml").read_text()
+    listed = text.partition("range $path := list")[2].partition("}}")[0]
+    assert re.findall(r'"(.*?)"', listed) == [*everything_needed()]
+
+
+@pytest.mark.parametrize("section", ["image", "exposure", "metrics", "admin", "helmTest"])
+def test_a_section_that_is_empty_is_named_before_anything_fails_over_it(helm, section):
+    told = sentences(helm.refusal({section: None}))
+    assert told == [f"{section} is empty: leave the key out to have its default"]
 
 
 def test_a_document_too_large_for_a_config_map_is_refused(helm, tmp_path):
