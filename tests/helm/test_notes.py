@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from functools import cache
 
 import pytest
 
@@ -24,6 +25,7 @@ def notes(helm, tmp_path_factory):
     (chart / "templates/NOTES.txt").rename(chart / "files/NOTES.txt")
     (chart / "templates/notes.yaml").write_text(SHOWN)
 
+    @cache
     def told(name):
         file = CHART / "ci" / f"{name}-values.yaml"
         return one(helm.objects(files=(file,), chart=chart), "ConfigMap", "notes")["data"]["notes"]
