@@ -1,6 +1,6 @@
 {{/* The pod, the same for a Deployment and a DaemonSet. */}}
 
-{{/* "true" when the container needs capabilities. */}}
+{{/* The capabilities that switches add, as a list. */}}
 {{- define "tenantproxy.capabilities" -}}
 {{- $add := list -}}
 {{- if .Values.kernelRelay.enabled }}{{ $add = concat $add (list "BPF" "NET_ADMIN") }}{{ end -}}
