@@ -63,7 +63,7 @@ peers: $(STAMP)  ## install the proxies and load generators of the benchmarks (D
 
 clean:  ## remove the virtual environment and every cache
 	rm -rf $(VENV) .venv-checkov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
-	find tenantproxy tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find tenantproxy grafana tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml tools/setup.sh
 	@tools/setup.sh $(VENV)

@@ -1,4 +1,4 @@
-"""Writes the dashboards as JSON: `make docs`. A test sees that it was run."""
+"""Writes the dashboards as JSON, and copies for the chart: `make docs`. A test sees to it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,23 @@ from grafana.fleet import fleet
 from grafana.idle import idle
 from grafana.tenant import tenant
 
-FOLDER = Path(__file__).parent / "dashboards"
+FOLDER = Path(__file__).parent
+CHART = FOLDER.parent / "helm" / "tenantproxy" / "files"
+"""A chart cannot reach outside its folder: it gets copies."""
 BOARDS = {"fleet": fleet, "tenant": tenant, "canary": canary, "idle-and-wake": idle}
+RULES = Path("rules", "tenantproxy.yaml")
 
 
 def generated() -> dict[Path, str]:
     """Return what each file must hold."""
     encoder = JSONEncoder(sort_keys=True, indent=2)
-    return {
-        FOLDER / f"{name}.json": f"{encoder.encode(_numbered(make()))}\n"
+    texts = {
+        Path("dashboards", f"{name}.json"): f"{encoder.encode(_numbered(make()))}\n"
         for name, make in BOARDS.items()
     }
+    ours = {FOLDER / name: text for name, text in texts.items()}
+    rules = {RULES: (FOLDER / RULES).read_text(encoding="utf-8")}
+    return ours | {CHART / name: text for name, text in (texts | rules).items()}
 
 
 def _numbered(made: builder.Dashboard) -> Dashboard:
@@ -40,7 +46,7 @@ def _numbered(made: builder.Dashboard) -> Dashboard:
 def main() -> None:
     """Write every file."""
     for path, text in generated().items():
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
 

@@ -43,7 +43,7 @@ def panels():
 def test_to_generate_them_again_changes_nothing():
     for path, text in generated().items():
         assert path.read_text() == text, f"{path.name}: run make docs"
-    assert {path.name for path in generated()} == set(BOARDS)
+    assert {path.name for path in generated() if path.suffix == ".json"} == set(BOARDS)
 
 
 def test_their_uids_are_those_that_people_have_bookmarked():

@@ -96,6 +96,17 @@ def test_the_sidecars_words_may_be_others(helm, filled):
     assert found["metadata"]["namespace"] == "m"
 
 
+def test_pages_of_alerts_are_where_the_operator_keeps_them(helm):
+    base = "https://git.example.com/tenantproxy/blob/main/"
+    values = {"metrics": {"prometheusRule": {"enabled": True, "runbookBaseUrl": base}}}
+    spec = one(helm.objects(values), "PrometheusRule")["spec"]
+    alerts = [rule for group in spec["groups"] for rule in group["rules"] if "alert" in rule]
+    assert alerts
+    for alert in alerts:
+        page = f"{base}docs/runbooks/{alert['alert']}.md"
+        assert alert["annotations"]["runbook_url"] == page
+
+
 def test_they_are_off_by_default(helm, filled):
     made = kinds(helm.objects(chart=filled))
     assert not {"PrometheusRule", "ServiceMonitor", "PodMonitor"} & made
