@@ -13,6 +13,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Words for the benchmarks: make bench BENCH="--rounds 3 requests latency"
 BENCH ?=
+# Words for the lock: make lock LOCK=--upgrade
+LOCK ?=
 STAMP := $(VENV)/.stamp
 
 help:  ## print this list
@@ -46,6 +48,9 @@ bench-quick: $(STAMP) peers  ## the main benchmarks against HAProxy, in about a 
 docs: $(STAMP)  ## write again the parts of docs/ that come from code
 	$(BIN)/python -m tools.docs
 
+lock: $(STAMP)  ## pin what the image installs, with hashes: requirements*.txt
+	@VENV=$(VENV) tools/lock.sh $(LOCK)
+
 setup: $(STAMP)  ## make the virtual environment and nothing else
 
 servers:  ## install the real servers that tests talk to (Debian, as root)
@@ -62,4 +67,4 @@ $(STAMP): pyproject.toml tools/setup.sh
 	@tools/setup.sh $(VENV)
 	@touch $@
 
-.PHONY: help demo test test-full lint types unit bench bench-quick docs setup servers peers clean
+.PHONY: help demo test test-full lint types unit bench bench-quick docs lock setup servers peers clean
