@@ -28,10 +28,11 @@ test: $(STAMP) servers lint types unit  ## set up, lint, types, tests: what CI r
 test-full: test  ## the same, and the long trials
 	$(BIN)/pytest -m trial --timeout 1800
 
-lint: $(STAMP)  ## style, formatting and the direction of imports
+lint: $(STAMP)  ## style, formatting, the direction of imports, the Dockerfile
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
 
 types: $(STAMP)  ## mypy --strict
 	$(BIN)/mypy
@@ -51,6 +52,9 @@ docs: $(STAMP)  ## write again the parts of docs/ that come from code
 lock: $(STAMP)  ## pin what the image installs, with hashes: requirements*.txt
 	@VENV=$(VENV) tools/lock.sh $(LOCK)
 
+image:  ## build the container image with docker, podman or buildah
+	@tools/image.sh
+
 setup: $(STAMP)  ## make the virtual environment and nothing else
 
 servers:  ## install the real servers that tests talk to (Debian, as root)
@@ -67,4 +71,4 @@ $(STAMP): pyproject.toml tools/setup.sh
 	@tools/setup.sh $(VENV)
 	@touch $@
 
-.PHONY: help demo test test-full lint types unit bench bench-quick docs lock setup servers peers clean
+.PHONY: help demo test test-full lint types unit bench bench-quick docs lock image setup servers peers clean

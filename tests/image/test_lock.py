@@ -80,3 +80,9 @@ def test_a_lock_says_nothing_about_where_packages_come_from(lock):
     assert not parsed.options
     assert not parsed.invalid_lines
     assert "://" not in lock.text()
+
+
+def test_the_version_of_python_that_the_image_has_is_one_that_the_lock_was_checked_for():
+    checked = re.search(r"^pythons=\((.*)\)$", (ROOT / "tools/lock.sh").read_text(), re.MULTILINE)
+    default = re.search(r"PYTHON_IMAGE=python:(\d\.\d+)-", (ROOT / "Dockerfile").read_text())
+    assert default[1] in checked[1].split()
