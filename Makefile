@@ -52,6 +52,9 @@ docs: $(STAMP)  ## write again the parts of docs/ that come from code
 lock: $(STAMP)  ## pin what the image installs, with hashes: requirements*.txt
 	@VENV=$(VENV) tools/lock.sh $(LOCK)
 
+sbom: $(STAMP)  ## list what the image's environment holds: dist/sbom.cdx.json
+	@VENV=$(VENV) tools/sbom.sh dist/sbom.cdx.json
+
 image:  ## build the container image with docker, podman or buildah
 	@tools/image.sh
 
@@ -71,4 +74,4 @@ $(STAMP): pyproject.toml tools/setup.sh
 	@tools/setup.sh $(VENV)
 	@touch $@
 
-.PHONY: help demo test test-full lint types unit bench bench-quick docs lock image setup servers peers clean
+.PHONY: help demo test test-full lint types unit bench bench-quick docs lock sbom image setup servers peers clean
