@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from tests.e2e.apart import ROOT
@@ -71,16 +72,12 @@ class Container:
 
 
 def build(folder: Path, stages: dict[str, Stage]) -> Container:
-    """Carry out every stage and return the last."""
-    made: dict[str, Container] = {}
-    for name, stage in stages.items():
-        made[name] = Container(folder / name, stage)
-        for instruction, value in stage.steps:
-            if instruction == "RUN":
-                made[name].run("/bin/sh", "-c", value, mode="rw", env=network())
-            else:
-                _carry_copy(made, made[name], shlex.split(value))
-    return made[name]
+    """Carry out every stage, side by side as far as they can be, and return the last."""
+    made: dict[str, Future[Container]] = {}
+    with ThreadPoolExecutor() as pool:
+        for name, stage in stages.items():
+            made[name] = pool.submit(_carry_out, folder / name, stage, dict(made))
+    return made[name].result()
 
 
 def context() -> list[Path]:
@@ -122,13 +119,23 @@ def _fits(path: Path, pattern: str) -> bool:
     return len(path.parts) == len(Path(pattern).parts) and path.match(pattern)
 
 
-def _carry_copy(made: dict[str, Container], into: Container, words: list[str]) -> None:
+def _carry_out(folder: Path, stage: Stage, earlier: dict[str, Future[Container]]) -> Container:
+    container = Container(folder, stage)
+    for instruction, value in stage.steps:
+        if instruction == "RUN":
+            container.run("/bin/sh", "-c", value, mode="rw", env=network())
+        else:
+            _copy_in(container, shlex.split(value), earlier)
+    return container
+
+
+def _copy_in(into: Container, words: list[str], earlier: dict[str, Future[Container]]) -> None:
     origin = [word.removeprefix("--from=") for word in words if word.startswith("--from=")]
     *what, to = words[len(origin) :]
     target = into.inside(str(Path(into.stage.workdir) / to))
     for path in what:
         if origin:
-            _copy(made[origin[0]].inside(path), target)
+            _copy(earlier[origin[0]].result().inside(path), target)
             continue
         files = [file for file in context() if file.is_relative_to(path)]
         assert files, f"COPY: {path} does not reach the builder"
