@@ -71,6 +71,9 @@ def _take(stage: Stage, instruction: str, value: str, args: dict[str, str]) -> N
         assert stage.user == "root", "RUN after USER"
         stage.steps.append((instruction, value))  # its variables are the shell's
         return
+    if instruction in ("ENTRYPOINT", "CMD"):
+        stage.settings[instruction] = value  # in these an engine puts no variables
+        return
     value = Template(value).substitute(args | stage.env)
     match instruction:
         case "COPY":
@@ -85,7 +88,7 @@ def _take(stage: Stage, instruction: str, value: str, args: dict[str, str]) -> N
             stage.workdir = value
         case "USER":
             stage.user = value
-        case "EXPOSE" | "STOPSIGNAL" | "ENTRYPOINT" | "CMD":
+        case "EXPOSE" | "STOPSIGNAL":
             stage.settings[instruction] = value
         case _:
             raise NotImplementedError(instruction)
