@@ -45,11 +45,15 @@ def _need_mounts_and_index(folder: Path) -> None:
     try:
         probe = Container(folder, stages()["build"])
     except AssertionError as error:
-        _need(False, f"nothing can stand for the base image: {error}")
+        _need(False, f"nothing can stand for the base image: {_last_line(error)}")
         return
     small = re.search(r"^pluggy==\S+", (ROOT / "requirements-build.txt").read_text(), re.MULTILINE)
     download = ("download", "--retries=0", "--timeout=10", "--no-deps", "--dest=/tmp", small[0])
     try:
         probe.run("python", "-m", "pip", *download, mode="rw", env=network())
     except AssertionError as error:
-        _need(False, f"the package index cannot be reached: {error}")
+        _need(False, f"the package index cannot be reached: {_last_line(error)}")
+
+
+def _last_line(error: AssertionError) -> str:
+    return str(error).strip().splitlines()[-1]
