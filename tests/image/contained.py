@@ -1,4 +1,4 @@
-"""The daemon as the image starts it: its command, user and folder, as process 1, with no rights."""
+"""The daemon as the image starts it: its command, user and folder, as process 1."""
 
 from __future__ import annotations
 
@@ -9,21 +9,32 @@ from tests.e2e import procfs
 from tests.e2e.daemon import Daemon
 from tests.image.builder import Container
 
-RESTRICTED = ("--clear-groups", "--no-new-privs", "--bounding-set=-all")
-"""What Kubernetes' restricted profile leaves of a process' rights: nothing."""
-
 
 class Contained(Daemon):
-    """Use as `Daemon`; the document lies where the image looks for it."""
+    """Use as `Daemon`; the document lies where the image looks for it.
 
-    def __init__(self, image: Container, doc: dict[str, Any], log: Path) -> None:
+    As in Kubernetes' restricted profile it has no capability and can gain none,
+    but for those in `capabilities`; an engine gives them to root only.
+    """
+
+    def __init__(
+        self,
+        image: Container,
+        doc: dict[str, Any],
+        log: Path,
+        *,
+        user: str | None = None,
+        capabilities: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(image.inside("/etc/tenantproxy"), doc)
-        self.image = image
-        self.log_file = log
+        self.image, self.log_file = image, log
+        self.user = user or image.stage.user
+        self.bounds = ",".join(("-all", *(f"+{name}" for name in capabilities)))
 
     def command(self) -> list[str]:
-        user, group = self.image.stage.user.split(":")
-        rights = ("setpriv", f"--reuid={user}", f"--regid={group}", *RESTRICTED)
+        user, group = self.user.split(":")
+        ids = (f"--reuid={user}", f"--regid={group}", "--clear-groups")
+        rights = ("setpriv", *ids, "--no-new-privs", f"--bounding-set={self.bounds}")
         return self.image.command(*rights, *self.image.stage.command())
 
     @property

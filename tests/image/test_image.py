@@ -13,10 +13,11 @@ import tenantproxy
 from tests.e2e import procfs
 from tests.e2e.apart import serving_apart
 from tests.e2e.daemon import document, tenant, until
-from tests.e2e.upstreams import name_and_close
-from tests.e2e.wire import dial
+from tests.e2e.upstreams import echo, name_and_close, serving
+from tests.e2e.wire import dial, dialled
 from tests.image.contained import Contained
 from tests.image.test_lock import Lock
+from tests.movers import skip_without_kernel_relay
 
 pytestmark = pytest.mark.timeout(240)  # the first one to run makes the image
 
@@ -36,7 +37,7 @@ def status(pid: int) -> dict[str, list[str]]:
 
 @contextlib.asynccontextmanager
 async def contained(image, folder):
-    """Run the image with one tenant; yield the daemon and the name its upstream answers with."""
+    """Run the image with one tenant, whose upstream says "up"."""
     async with serving_apart(name_and_close, "up") as up:
         doc = document({"acme": tenant({"up": up.port}, web={"split": {"up": 1}})})
         async with Contained(image, doc, folder / "daemon.log") as daemon:
@@ -131,3 +132,22 @@ async def test_a_worker_that_was_killed_is_replaced_and_leaves_no_zombie(image, 
             await until(lambda old=victim: len(set(daemon.workers()) - {old}) == 2)
             assert set(procfs.descendants(daemon.pid)) == set(daemon.workers())
         assert await answer(daemon) == b"up"
+
+
+async def test_as_root_with_two_capabilities_and_no_other_the_kernel_relay_works(image, tmp_path):
+    skip_without_kernel_relay()
+    rights = {"user": "0:0", "capabilities": ("bpf", "net_admin")}
+    async with serving(echo) as up:
+        doc = document({"acme": tenant({"up": up.port}, web={"split": {"up": 1}})}, relay="kernel")
+        async with Contained(image, doc, tmp_path / "daemon.log", **rights) as daemon:
+            assert int(status(daemon.pid)["CapEff"][0], 16).bit_count() == 2
+            async with dialled(await daemon.port("acme/web")) as wire:
+                for _ in range(20):
+                    await wire.send(b"x" * 500)
+                    assert await wire.exactly(500) == b"x" * 500
+                in_kernel = 'tenantproxy_relay_connections{mode="kernel"}'
+                await until(lambda: _sample(daemon, in_kernel))
+
+
+async def _sample(daemon, name) -> float:
+    return (await daemon.metrics())[name]
