@@ -13,6 +13,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Words for the benchmarks: make bench BENCH="--rounds 3 requests latency"
 BENCH ?=
+# Words for the lock: make lock LOCK=--upgrade
+LOCK ?=
 STAMP := $(VENV)/.stamp
 
 help:  ## print this list
@@ -26,10 +28,11 @@ test: $(STAMP) servers checkov lint types unit  ## set up, lint, types, tests: w
 test-full: test  ## the same, and the long trials
 	$(BIN)/pytest -m trial --timeout 1800
 
-lint: $(STAMP)  ## style, formatting and the direction of imports
+lint: $(STAMP)  ## style, formatting, the direction of imports, the Dockerfile
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
 
 types: $(STAMP)  ## mypy --strict
 	$(BIN)/mypy
@@ -50,6 +53,15 @@ docs: $(STAMP)  ## write again what comes from code: parts of docs/ and of the c
 	$(BIN)/python -m tools.docs
 	$(BIN)/python -m grafana
 
+lock: $(STAMP)  ## pin what the image installs, with hashes: requirements*.txt
+	@VENV=$(VENV) tools/lock.sh $(LOCK)
+
+sbom: $(STAMP)  ## list what the image's environment holds: dist/sbom.cdx.json
+	@VENV=$(VENV) tools/sbom.sh dist/sbom.cdx.json
+
+image:  ## build the container image with docker, podman or buildah
+	@tools/image.sh
+
 setup: $(STAMP)  ## make the virtual environment and nothing else
 
 servers:  ## install the real servers that tests talk to (Debian, as root)
@@ -69,4 +81,4 @@ $(STAMP): pyproject.toml tools/setup.sh
 	@tools/setup.sh $(VENV)
 	@touch $@
 
-.PHONY: help demo test test-full lint types unit bench bench-quick observe docs setup servers checkov peers clean
+.PHONY: help demo test test-full lint types unit bench bench-quick observe docs lock sbom image setup servers checkov peers clean

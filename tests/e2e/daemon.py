@@ -153,11 +153,15 @@ class Daemon:
         beside.write_text(text)
         beside.replace(self.file)
 
+    def command(self) -> list[str]:
+        """Return what is started."""
+        return [*self.prefix, sys.executable, "-m", "tenantproxy", "run", "-c", str(self.file)]
+
     def launch(self, *, write: bool = True) -> None:
         """Start the process; it may not be ready yet."""
         if write:
             self.write()
-        command = [*self.prefix, sys.executable, "-m", "tenantproxy", "run", "-c", str(self.file)]
+        command = self.command()
         if self.fd_limit is not None:
             command = ["sh", "-c", f'ulimit -n {self.fd_limit}; exec "$@"', "sh", *command]
         self._launched_s = time.monotonic()
@@ -195,7 +199,7 @@ class Daemon:
     async def stop(self, within_s: float = 15.0) -> int:
         """SIGTERM, and return the exit code."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+            os.kill(self.pid, signal.SIGTERM)
         return await self.wait_end(within_s)
 
     async def _clean_up(self) -> None:
