@@ -25,7 +25,8 @@ def image() -> Iterator[Container]:
     _need(os.geteuid() == 0, "only root may mount what stands for the base image")
     for tool in ("unshare", "setpriv", "chroot", "ldconfig"):
         _need(shutil.which(tool, path=f"{os.environ['PATH']}:{USR_SBIN}"), f"no {tool} here")
-    _need(sys.base_prefix != "/usr", "this Python is Debian's, which has no folder of its own")
+    if sys.base_prefix == "/usr":  # in CI too: it is no missing tool
+        pytest.skip("this Python is Debian's, which has no folder of its own")
     # Not pytest's folder: it keeps those of three runs, and this one is large.
     with tempfile.TemporaryDirectory(prefix="tenantproxy-image-") as name:
         folder = Path(name)
