@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard
 
+from grafana import places
 from grafana.kit import ORANGE, Query, board, choice, marks, number, series
-
-UID = "tenantproxy-canary"
 
 _OF = 'tenant="$tenant", listener="$listener"'
 _RATE = "[$__rate_interval]"
@@ -17,9 +16,10 @@ _IN_SPLIT = f"and on (tenant, upstream) tenantproxy_upstream_weight{{{_OF}}}"
 def canary() -> dashboard.Dashboard:
     """Return the dashboard."""
     made = board(
-        UID,
+        places.CANARY,
         "tenantproxy / Canary",
         "One port's split: the weights, and how the upstreams compare over the same time.",
+        links=places.links(places.CANARY, takes="tenant"),
         variables=(
             choice("tenant", "Tenant", "label_values(tenantproxy_upstream_weight, tenant)"),
             choice(
@@ -30,7 +30,13 @@ def canary() -> dashboard.Dashboard:
         ),
         refresh="10s",
     )
-    changed = f"max by (listener) (changes(tenantproxy_upstream_weight{{{_OF}}}[$__interval])) > 0"
+    weight = f"tenantproxy_upstream_weight{{{_OF}}}"
+    # Windows longer than the step: a change between two of them would be in neither. A member that
+    # is new has not changed: it was not there.
+    changed = (
+        f"max by (listener) (changes({weight}{_RATE})) > 0"
+        f" or max by (listener) ({weight} unless {weight} offset $__rate_interval)"
+    )
     made = made.annotation(marks("Weights changed", changed, ORANGE))
     return _work(_failures(_weights(made)))
 

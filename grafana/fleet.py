@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard
 
+from grafana import places
 from grafana.kit import BLUE, GREEN, ORANGE, RED, Query, board, number, rows, series
 
-UID = "tenantproxy-fleet"
-TO_TENANT = "/d/tenantproxy-tenant?var-tenant=${__data.fields.Tenant}&${__url_time_range}"
-
 _RATE = "[$__rate_interval]"
-_REFUSED = 'count(tenantproxy_listener_state{state="failed"}) or vector(0)'
+_FAILED = (
+    'count(count by (tenant, listener) (tenantproxy_listener_state{state="failed"})) or vector(0)'
+)
+"""Each port once, on however many nodes."""
+_BUSIEST = f"topk(50, sum by (tenant) (rate(tenantproxy_listener_bytes_total{_RATE})))"
 
 
 def fleet() -> dashboard.Dashboard:
     """Return the dashboard."""
-    made = board(UID, "tenantproxy / Fleet", "All ports, all tenants, all daemons.")
+    made = board(
+        places.FLEET,
+        "tenantproxy / Fleet",
+        "All ports, all tenants, all daemons.",
+        links=places.links(places.FLEET),
+    )
     return _daemons(_ports(_trouble(_traffic(_well(made)))))
 
 
@@ -27,7 +34,7 @@ def _well(made: dashboard.Dashboard) -> dashboard.Dashboard:
                 "Nodes",
                 "Daemons that Prometheus reaches.",
                 "none",
-                Query("count(tenantproxy_build_info)"),
+                Query("count(tenantproxy_build_info) or vector(0)"),
             )
         )
         .with_panel(
@@ -35,7 +42,7 @@ def _well(made: dashboard.Dashboard) -> dashboard.Dashboard:
                 "Workers",
                 "Processes that move bytes and are ready, over all nodes.",
                 "none",
-                Query("sum(tenantproxy_workers)"),
+                Query("sum(tenantproxy_workers) or vector(0)"),
                 steps=((None, RED), (1, GREEN)),
             )
         )
@@ -62,7 +69,7 @@ def _well(made: dashboard.Dashboard) -> dashboard.Dashboard:
                 "Ports failed",
                 "Ports that cannot be bound or served. They are tried again by themselves.",
                 "none",
-                Query(_REFUSED),
+                Query(_FAILED),
                 steps=((None, GREEN), (1, RED)),
             )
         )
@@ -113,12 +120,17 @@ def _traffic(made: dashboard.Dashboard) -> dashboard.Dashboard:
             rows(
                 "Tenants",
                 "The fifty tenants that move most bytes. A name leads to its dashboard.",
+                Query(_BUSIEST, instant=True),
                 Query(
-                    f"topk(50, sum by (tenant) (rate(tenantproxy_listener_bytes_total{_RATE})))",
+                    "sum by (tenant) (tenantproxy_listener_connections)"
+                    f" and on (tenant) {_BUSIEST}",
                     instant=True,
                 ),
-                Query("sum by (tenant) (tenantproxy_listener_connections)", instant=True),
-                Query("count by (tenant) (tenantproxy_listener_state)", instant=True),
+                Query(
+                    "count by (tenant) (count by (tenant, listener) (tenantproxy_listener_state))"
+                    f" and on (tenant) {_BUSIEST}",
+                    instant=True,
+                ),
                 names={
                     "tenant": "Tenant",
                     "Value #A": "Bytes",
@@ -126,7 +138,7 @@ def _traffic(made: dashboard.Dashboard) -> dashboard.Dashboard:
                     "Value #C": "Ports",
                 },
                 units={"Bytes": "Bps", "Connections": "short", "Ports": "none"},
-                links={"Tenant": TO_TENANT},
+                links={"Tenant": places.TO_TENANT},
                 span=12,
             )
         )
@@ -190,7 +202,10 @@ def _ports(made: dashboard.Dashboard) -> dashboard.Dashboard:
                 "Ports by state",
                 "An asleep port costs a bound socket; the first connection wakes it.",
                 "none",
-                Query("count by (state) (tenantproxy_listener_state)"),
+                Query(
+                    "count by (state)"
+                    " (count by (tenant, listener, state) (tenantproxy_listener_state))"
+                ),
                 stacked=True,
             )
         )
@@ -237,10 +252,17 @@ def _daemons(made: dashboard.Dashboard) -> dashboard.Dashboard:
         )
         .with_panel(
             series(
-                "Worker restarts",
-                "A worker that died was replaced. Its connections were lost, and no others.",
+                "Worker restarts and pauses",
+                "A worker that died was replaced: its connections were lost, and no others. One"
+                " without file descriptors stopped accepting for a while.",
                 "none",
-                Query(f"increase(tenantproxy_worker_restarts_total{_RATE})", "{{instance}}"),
+                Query(
+                    f"increase(tenantproxy_worker_restarts_total{_RATE})", "{{instance}} restarts"
+                ),
+                Query(
+                    f"increase(tenantproxy_worker_accept_pauses_total{_RATE})",
+                    f"{worker} pauses",
+                ),
                 span=8,
             )
         )
@@ -250,10 +272,6 @@ def _daemons(made: dashboard.Dashboard) -> dashboard.Dashboard:
                 "Two for each connection. At 0 the worker stops accepting until some are free.",
                 "none",
                 Query("tenantproxy_worker_fds_free", worker),
-                Query(
-                    f"increase(tenantproxy_worker_accept_pauses_total{_RATE})",
-                    f"{worker}: pauses",
-                ),
                 span=8,
             )
         )

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard
 
-from grafana import states
+from grafana import places, states
 from grafana.kit import BLUE, GREEN, ORANGE, RED, Query, board, choice, number, series, timeline
-
-UID = "tenantproxy-idle"
 
 _OF = 'tenant=~"$tenant", listener=~"$listener"'
 _RATE = "[$__rate_interval]"
+_MOVED = (
+    "(count by (tenant, listener) (count by (tenant, listener, state)"
+    f" (count_over_time(tenantproxy_listener_state{{{_OF}}}[$__range] @ end()))) > 1)"
+)
+"""Ten thousand bands that stand still say nothing, and take long to draw."""
 
 
 def idle() -> dashboard.Dashboard:
     """Return the dashboard."""
     made = board(
-        UID,
+        places.IDLE,
         "tenantproxy / Idle and wake",
         "Ports that sleep until somebody connects, and go back to sleep.",
+        links=places.links(places.IDLE),
         variables=(
             choice(
                 "tenant", "Tenant", "label_values(tenantproxy_listener_state, tenant)", many=True
@@ -36,7 +40,10 @@ def idle() -> dashboard.Dashboard:
 
 def _now(made: dashboard.Dashboard) -> dashboard.Dashboard:
     def in_state(state: str) -> Query:
-        return Query(f'count(tenantproxy_listener_state{{{_OF}, state="{state}"}}) or vector(0)')
+        return Query(
+            "count(count by (tenant, listener)"
+            f' (tenantproxy_listener_state{{{_OF}, state="{state}"}})) or vector(0)'
+        )
 
     return (
         made.with_row(dashboard.Row("Now"))
@@ -84,7 +91,10 @@ def _moves(made: dashboard.Dashboard) -> dashboard.Dashboard:
                 "Ports by state",
                 "Sleeping ports cost next to nothing; open ones a socket in each worker.",
                 "none",
-                Query(f"count by (state) (tenantproxy_listener_state{{{_OF}}})"),
+                Query(
+                    "count by (state) (count by (tenant, listener, state)"
+                    f" (tenantproxy_listener_state{{{_OF}}}))"
+                ),
                 stacked=True,
             )
         )
@@ -121,9 +131,13 @@ def _moves(made: dashboard.Dashboard) -> dashboard.Dashboard:
         )
         .with_panel(
             timeline(
-                "States by port",
-                "The life of each port that is chosen above.",
-                Query(states.coded(_OF, "tenant, listener"), "{{tenant}}/{{listener}}"),
+                "States of ports that slept or woke",
+                "The life of each port that is chosen above and had more than one state in the"
+                " chosen time.",
+                Query(
+                    f"{states.coded(_OF, 'tenant, listener')} and on (tenant, listener) {_MOVED}",
+                    "{{tenant}}/{{listener}}",
+                ),
                 states.WORDS,
             )
         )

@@ -7,7 +7,7 @@ least one query. Nothing here knows a metric.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from grafana_foundation_sdk.builders import (
@@ -35,6 +35,7 @@ class Query:
     expr: str
     legend: str = ""
     instant: bool = False
+    """Only the value of now, as a line of a table."""
 
     def build(self, at: int) -> prometheus.Dataquery:
         made = prometheus.Dataquery().expr(self.expr).ref_id(chr(ord("A") + at))
@@ -95,10 +96,12 @@ def number(
     span: int = 4,
     height: int = 4,
 ) -> stat.Panel:
-    """Return one number with a little curve. `words`: value -> (text, colour)."""
-    panel = _framed(stat.Panel(), title, says, unit, (query,), span).height(height)
+    """Return one number, that of now. `words`: value -> (text, colour)."""
+    now = replace(query, instant=True)
+    panel = _framed(stat.Panel(), title, says, unit, (now,), span).height(height)
     panel = panel.thresholds(_steps(steps)).color_scheme(_by_steps())
-    panel = panel.graph_mode(c.BigValueGraphMode.AREA).no_value("0")
+    # No curve behind it, and no value of some time ago: what is gone is "no data".
+    panel = panel.graph_mode(c.BigValueGraphMode.NONE).no_value("no data")
     panel = panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     return panel.mappings([_words(words)]) if words else panel
 
@@ -153,20 +156,24 @@ def rows(
 
 
 def board(
-    uid: str, title: str, says: str, *, variables: Sequence[Any] = (), refresh: str = "30s"
+    uid: str,
+    title: str,
+    says: str,
+    *,
+    links: Mapping[str, str],
+    variables: Sequence[Any] = (),
+    refresh: str = "30s",
 ) -> dashboard.Dashboard:
-    """Return an empty dashboard with the variable for the data source and links to the others."""
+    """Return an empty dashboard with the variable for the data source and links to others.
+
+    `links`: title -> address, which takes the chosen time along.
+    """
     made = dashboard.Dashboard(title).uid(uid).description(says).tags([TAG]).readonly()
     made = made.time("now-1h", "now").timezone("browser").refresh(refresh)
     made = made.tooltip(m.DashboardCursorSync.CROSSHAIR)
-    made = made.link(
-        dashboard.DashboardLink("tenantproxy")
-        .type(m.DashboardLinkType.DASHBOARDS)
-        .tags([TAG])
-        .as_dropdown(False)
-        .include_vars(True)
-        .keep_time(True)
-    )
+    for name, url in links.items():
+        link = dashboard.DashboardLink(name).type(m.DashboardLinkType.LINK).url(url)
+        made = made.link(link.icon("dashboard").keep_time(True))
     source = dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
     for variable in (source, *variables):
         made = made.with_variable(variable)

@@ -78,7 +78,7 @@ def of_rules() -> Iterator[Asked]:
 def without_comparisons(expr: str) -> Iterator[str]:
     """Yield what an alert compares: it has data also while nothing is wrong.
 
-    Of `a > 1 and b < 2` that is `a` and `b`.
+    Of `a > 1 and b < 2` that is `a` and `b`, and of `absent(a)` it is `a`.
     """
     yield from (part.prettify() for part in _compared(promql.parse(expr)))
 
@@ -116,8 +116,12 @@ def _compared(expr: Any) -> Iterator[Any]:
         yield from _compared(expr.expr)
     elif isinstance(expr, promql.BinaryExpr) and str(expr.op) in _COMPARISONS:
         yield from _compared(expr.lhs)
+        if not isinstance(expr.rhs, promql.NumberLiteral):
+            yield expr.rhs
     elif isinstance(expr, promql.BinaryExpr) and str(expr.op) in {"and", "or", "unless"}:
         yield from _compared(expr.lhs)
         yield from _compared(expr.rhs)
+    elif isinstance(expr, promql.Call) and expr.func.name == "absent":
+        yield from expr.args
     else:
         yield expr

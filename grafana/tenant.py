@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard
 
-from grafana import states
+from grafana import places, states
 from grafana.kit import BLUE, GREEN, RED, Query, board, choice, number, rows, series, timeline
-
-UID = "tenantproxy-tenant"
-TO_CANARY = (
-    "/d/tenantproxy-canary?var-tenant=${tenant}"
-    "&var-listener=${__data.fields.Listener}&${__url_time_range}"
-)
 
 _OF = 'tenant="$tenant", listener=~"$listener"'
 _OF_UPSTREAMS = 'tenant="$tenant"'
@@ -21,9 +15,10 @@ _RATE = "[$__rate_interval]"
 def tenant() -> dashboard.Dashboard:
     """Return the dashboard."""
     made = board(
-        UID,
+        places.TENANT,
         "tenantproxy / Tenant",
         "One tenant: its ports, what went through them, and what it was refused.",
+        links=places.links(places.TENANT, takes="tenant"),
         variables=(
             choice("tenant", "Tenant", "label_values(tenantproxy_listener_state, tenant)"),
             choice(
@@ -53,7 +48,10 @@ def _glance(made: dashboard.Dashboard) -> dashboard.Dashboard:
                 "Ports failed",
                 "Ports that cannot be bound or served.",
                 "none",
-                Query(f'count(tenantproxy_listener_state{{{_OF}, state="failed"}}) or vector(0)'),
+                Query(
+                    "count(count by (listener)"
+                    f' (tenantproxy_listener_state{{{_OF}, state="failed"}})) or vector(0)'
+                ),
                 steps=((None, GREEN), (1, RED)),
             )
         )
@@ -130,7 +128,7 @@ def _ports(made: dashboard.Dashboard) -> dashboard.Dashboard:
                     "Value #D": "Idle",
                 },
                 units={"Connections": "short", "Bytes": "Bps", "Idle": "s"},
-                links={"Listener": TO_CANARY},
+                links={"Listener": places.TO_CANARY},
                 words={"State": states.WORDS},
             )
         )

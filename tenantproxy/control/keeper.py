@@ -41,6 +41,9 @@ class Keeper:
     def use(self, policies: Sequence[PolicySpec]) -> None:
         """Take other policies; every open port is looked at anew."""
         self.policies = tuple(policies)
+        for policy in self.policies:
+            if policy.then != "never":
+                self.actions[policy.name, _shown(policy.then, dry_run=policy.dry_run)] += 0
         self.idle.use(Engine(self.policies), list(self._ports.registry.by_key.values()))
 
     def look_again(self, found: Delta) -> None:
@@ -56,7 +59,7 @@ class Keeper:
                 self.idle.opened(listener)
 
     def _act(self, listener: Listener, verdict: Verdict, since_s: float) -> None:
-        shown = f"would {verdict.action}" if verdict.dry_run else verdict.action
+        shown = _shown(verdict.action, dry_run=verdict.dry_run)
         self.actions[verdict.policy, shown] += 1
         self._events.add(
             "policy",
@@ -78,3 +81,7 @@ class Keeper:
         self._withdrawn[listener.key] = reason
         if not await self._ports.close(listener, "keep", reason, idle_since_s=since_s):
             self._withdrawn.pop(listener.key, None)
+
+
+def _shown(action: str, *, dry_run: bool) -> str:
+    return f"would {action}" if dry_run else action

@@ -16,7 +16,7 @@ from tenantproxy.control.upstreams import Upstream, Upstreams
 from tenantproxy.dataplane.counters import CONNECT_ERRORS
 from tenantproxy.model.edit import users
 from tenantproxy.model.layers import ApiChange, Unit
-from tenantproxy.model.spec import ListenerKey, ProxySpec, TenantSpec
+from tenantproxy.model.spec import ListenerKey, ProxySpec, TenantSpec, UpstreamKey
 from tenantproxy.model.views import (
     ListenerView,
     Source,
@@ -104,7 +104,11 @@ class Lookout:
             else self._source(Unit("listener", *key)),
             generation=one.generation,
             totals=self._books.listener_totals(one.block, routes.values()),
-            routes=routes,
+            routes={
+                name: totals
+                for name, totals in routes.items()
+                if totals.connections or UpstreamKey(key.tenant, name) in self._upstreams.by_key
+            },
             reserved_until_s=one.reserved_until_s,
             policy=self._idle.rule_name(one),
         )

@@ -24,8 +24,13 @@ from tenantproxy.model.views import Histogram, ListenerView, Status, Totals, Ups
 Sample = tuple[str, tuple[str, ...], float]
 """Name of the line, values of its labels in the order of `names`, value."""
 
-ALWAYS = frozenset({"done", "connect_failed"})
-"""Reasons that are printed at 0, so that a rate has a start; others appear with the first count."""
+CLOSED = {"done": 0}
+REJECTED = dict.fromkeys(("connect_failed", "hold_full", "overload"), 0)
+"""Reasons that are printed at 0: of what alerts ask about `increase` would miss the first. Others
+appear with their first count."""
+EVENTS = dict.fromkeys(("opened", "slept", "closed", "failed", "wake_timeout", "worker_died"), 0)
+RELOADS = {("file", result): 0 for result in ("applied", "unchanged", "refused")}
+"""The same of the daemon."""
 
 _NOTHING = Totals()
 _BOUNDS = (*(str(bound) for bound in BUCKETS_S), "+Inf")
@@ -85,12 +90,12 @@ def _daemon(status: Status) -> Iterator[Sample]:
     yield names.PORTS_CAPACITY.name, (), status.ports_capacity
     for pair, count in sorted(status.policy_actions.items()):
         yield names.POLICY_ACTIONS.name, pair, count
-    for pair, count in sorted(status.reloads.items()):
+    for pair, count in sorted((RELOADS | dict(status.reloads)).items()):
         yield names.CONFIG_RELOADS.name, pair, count
     if status.last_reload_success_s is not None:
         yield names.CONFIG_LAST_RELOAD_SUCCESS.name, (), status.last_reload_success_s
     yield names.CONFIG_LAST_RELOAD_SUCCESSFUL.name, (), int(not status.document_problems)
-    for event, count in sorted(status.events.items()):
+    for event, count in sorted((EVENTS | dict(status.events)).items()):
         yield names.EVENTS.name, (event,), count
     yield names.WORKERS.name, (), sum(worker.state == "ready" for worker in status.workers)
     yield names.WORKER_RESTARTS.name, (), status.worker_restarts
@@ -113,9 +118,8 @@ def _listener(view: ListenerView, wall_offset_s: float) -> Iterator[Sample]:
     labels = (view.spec.tenant, view.spec.name, port)
     yield names.LISTENER_CONNECTIONS.name, labels, totals.connections
     yield names.LISTENER_CONNECTIONS_TOTAL.name, labels, totals.connections_total
-    yield from _reasons(names.LISTENER_CLOSED.name, labels, {"done": 0, **totals.closed})
-    rejected = {"connect_failed": 0, **totals.rejected}
-    yield from _reasons(names.LISTENER_REJECTED.name, labels, rejected)
+    yield from _reasons(names.LISTENER_CLOSED.name, labels, totals.closed, CLOSED)
+    yield from _reasons(names.LISTENER_REJECTED.name, labels, totals.rejected, REJECTED)
     yield names.LISTENER_BYTES.name, (*labels, "in"), totals.bytes_in
     yield names.LISTENER_BYTES.name, (*labels, "out"), totals.bytes_out
     if totals.last_activity_s is not None:
@@ -138,7 +142,7 @@ def _route(labels: tuple[str, ...], totals: Totals) -> Iterator[Sample]:
 
 def _upstream(view: UpstreamView) -> Iterator[Sample]:
     labels = (view.spec.tenant, view.spec.name)
-    yield from _reasons(names.UPSTREAM_CONNECT_ERRORS.name, labels, view.connect_errors)
+    yield from _reasons(names.UPSTREAM_CONNECT_ERRORS.name, labels, view.connect_errors, {})
     usable = sum(endpoint.resolved is not None for endpoint in view.endpoints)
     yield names.UPSTREAM_HEALTHY_ENDPOINTS.name, labels, usable
     connect, first_byte = names.UPSTREAM_CONNECT_DURATION, names.UPSTREAM_FIRST_BYTE_DURATION
@@ -146,9 +150,11 @@ def _upstream(view: UpstreamView) -> Iterator[Sample]:
     yield from _times(first_byte.name, labels, view.first_byte_duration)
 
 
-def _reasons(name: str, labels: tuple[str, ...], counts: Mapping[str, int]) -> Iterator[Sample]:
-    for reason, count in counts.items():
-        if count or reason in ALWAYS:
+def _reasons(
+    name: str, labels: tuple[str, ...], counts: Mapping[str, int], always: Mapping[str, int]
+) -> Iterator[Sample]:
+    for reason, count in {**always, **counts}.items():
+        if count or reason in always:
             yield name, (*labels, reason), count
 
 

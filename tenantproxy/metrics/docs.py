@@ -14,7 +14,8 @@ This page is generated from `tenantproxy/metrics/names.py` by `make docs`.
 - Bytes of live connections count while they live.
 - Totals never go down while the daemon lives, not even when a worker dies.
 - Series of a removed listener go away with it.
-- A reason that never happened has no series, except `done` and `connect_failed`.
+- A reason that never happened has no series, except `done`, `connect_failed`, `hold_full` and
+  `overload`.
 - `tenantproxy_listener_state` has one series a listener, that of the state it is in:
   `count by (state) (tenantproxy_listener_state)` counts listeners by state.
 - No label value ever comes from a client.

@@ -53,7 +53,8 @@ class ListenerView:
     """The generation that last changed it."""
     totals: Totals
     routes: Mapping[str, Totals] = field(default_factory=dict)
-    """By upstream: connections and bytes that went there, also when it has left the split."""
+    """By upstream: connections and bytes that went there, also when it has left the split. One that
+    is removed stays until its last connection has ended."""
     reserved_until_s: float | None = None
     """Wall clock; set while `cooling`."""
     policy: str | None = None

@@ -106,10 +106,19 @@ def test_everything_asks_the_chosen_data_source(file):
 
 
 def test_links_between_dashboards_lead_to_dashboards():
-    text = "".join(map(json.dumps, BOARDS.values()))
-    linked = set(re.findall(r'"/d/([^/?"]+)\?', text))
-    assert linked == {"tenantproxy-tenant", "tenantproxy-canary"}
-    assert linked <= set(UIDS.values())
+    for file, board in BOARDS.items():
+        linked = {re.fullmatch(r"/d/([^?]+)\?.*", link["url"])[1] for link in board["links"]}
+        assert linked == set(UIDS.values()) - {board["uid"]}, file
+    text = "".join(json.dumps(board["panels"]) for board in BOARDS.values())
+    assert set(re.findall(r'"/d/([^/?"]+)\?', text)) == {UIDS["tenant.json"], UIDS["canary.json"]}
+
+
+def test_links_take_the_data_source_along_and_never_all_tenants_to_one():
+    for board in BOARDS.values():
+        several = {v["name"] for v in board["templating"]["list"] if v.get("includeAll")}
+        for url in re.findall(r'"url": "(/d/[^"]+)"', json.dumps(board)):
+            assert "${datasource:queryparam}" in url
+            assert not several & set(re.findall(r"\$\{(\w+):queryparam\}", url))
 
 
 def test_a_rate_is_never_taken_over_a_fixed_time():

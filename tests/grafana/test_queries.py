@@ -14,6 +14,8 @@ from grafana.queries import Asked
         ("a > 1 and on (x) b < 2", ["a", "b"]),
         ("a < 2 or rate(b[5m]) > 0", ["a", "rate(b[5m])"]),
         ("a unless b", ["a", "b"]),
+        ("absent(a)", ["a"]),
+        ("a > 2 * b", ["a", "2 * b"]),
         ("a / b", ["a / b"]),
         ("sum(a > 1)", ["sum(a > 1)"]),
     ],

@@ -123,6 +123,8 @@ def test_every_metric_is_looked_at_by_a_dashboard_or_a_rule():
 def test_pages_name_only_metrics_that_exist():
     known = {name for metric in METRICS for name in (metric.name, *metric.sample_names)}
     pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("grafana/**/*.md")]
+    pages += [*ROOT.glob("helm/**/*.md"), *ROOT.glob("helm/**/NOTES.txt")]
+    pages += [*ROOT.glob("helm/**/values.yaml"), *ROOT.glob("policies/*.yaml")]
     for page in pages:
         for name in re.findall(r"\btenantproxy_[a-z_]+[a-z]\b", page.read_text()):
             assert name in known, f"{page.name}: {name}"

@@ -9,6 +9,7 @@ from tests.helm.chart import (
     tenant,
     tenant_services,
     tenants,
+    workload,
 )
 
 
@@ -150,3 +151,21 @@ def test_the_network_policy_names_who_may_come_and_where_to_go(rendered):
     }
     assert extra == {"from": [{"podSelector": {}}]}
     assert spec["egress"] == [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]
+
+
+@pytest.mark.parametrize("name", ["42", "true", "1e3"])
+def test_a_tenant_whose_name_yaml_takes_for_something_else_keeps_it(helm, name):
+    values = {"config": {"tenants": {name: tenant({"web": 20001})}}}
+    (service,) = tenant_services(helm.objects(values)).values()
+    assert service["metadata"]["labels"]["tenantproxy/tenant"] == name
+
+
+def test_the_pod_of_helm_test_may_ask_the_metrics_port(helm):
+    values = {"networkPolicy": {"metricsFrom": [{"podSelector": {"matchLabels": {"a": "b"}}}]}}
+    objects = helm.objects(values)
+    labels = one(objects, "Pod")["metadata"]["labels"].items()
+    peers = one(objects, "NetworkPolicy")["spec"]["ingress"][1]["from"]
+    assert peers[0] == values["networkPolicy"]["metricsFrom"][0]
+    assert peers[1]["podSelector"]["matchLabels"].items() <= labels
+    proxy = workload(objects)["spec"]["template"]["metadata"]["labels"].items()
+    assert not peers[1]["podSelector"]["matchLabels"].items() <= proxy

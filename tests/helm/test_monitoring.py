@@ -84,7 +84,7 @@ def test_a_dashboard_is_a_config_map_that_the_sidecar_finds(helm, filled):
     found = one(helm.objects(ALL, chart=filled), "ConfigMap", "demo-tenantproxy-dashboard-fleet")
     assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
     assert found["metadata"]["annotations"] == {"grafana_folder": "tenantproxy"}
-    assert json.loads(found["data"]["fleet.json"]) == DASHBOARD
+    assert json.loads(found["data"]["tenantproxy-fleet.json"]) == DASHBOARD
 
 
 def test_the_sidecars_words_may_be_others(helm, filled):
@@ -105,6 +105,14 @@ def test_pages_of_alerts_are_where_the_operator_keeps_them(helm):
     for alert in alerts:
         page = f"{base}docs/runbooks/{alert['alert']}.md"
         assert alert["annotations"]["runbook_url"] == page
+
+
+def test_the_alert_about_the_daemon_asks_for_the_job_that_the_monitors_name(helm):
+    values = {"nameOverride": "edge", "metrics": {"prometheusRule": {"enabled": True}}}
+    spec = one(helm.objects(values), "PrometheusRule")["spec"]
+    exprs = {rule.get("alert"): rule["expr"] for g in spec["groups"] for rule in g["rules"]}
+    assert exprs["TenantproxyDown"] == 'up{job="edge"} == 0'
+    assert exprs["TenantproxyAbsent"] == 'absent(up{job="edge"})'
 
 
 def test_they_are_off_by_default(helm, filled):

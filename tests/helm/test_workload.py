@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.helm.chart import container_of, kinds, one, pod_of, workload
+from tests.helm.chart import container_of, kinds, one, pod_of, tenants, workload
 
 # https://kubernetes.io/docs/concepts/security/pod-security-standards/, restricted
 SAFE_SYSCTLS = {"net.ipv4.ip_unprivileged_port_start"}
@@ -196,3 +196,31 @@ def test_names_are_those_of_the_release_and_may_be_ones_own(helm, rendered):
 
 def test_services_do_not_fill_the_environment(rendered):
     assert pod_of(rendered["default"])["enableServiceLinks"] is False
+
+
+def test_a_label_that_is_given_twice_stands_once(helm):
+    """The reader of these tests refuses a key that stands twice."""
+    values = {
+        "commonLabels": {"a": "common", "app.kubernetes.io/version": "mine"},
+        "podLabels": {"a": "pod"},
+        "podAnnotations": {"checksum/proxy": "mine"},
+    }
+    made = workload(helm.objects(values))
+    assert made["metadata"]["labels"]["app.kubernetes.io/version"] == "mine"
+    labels = made["spec"]["template"]["metadata"]["labels"]
+    assert (labels["a"], labels["app.kubernetes.io/version"]) == ("pod", "mine")
+    assert made["spec"]["template"]["metadata"]["annotations"]["checksum/proxy"] != "mine"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["podSecurityContext", "securityContext", "lifecycle", "affinity", "resources",
+     "exposure.annotations", "exposure.tenants", "admin.expose", "kernelRelay.enabled",
+     "autoscaling.enabled", "podAnnotations", "podLabels", "commonLabels"],
+)  # fmt: skip
+def test_what_is_taken_away_with_null_is_not_there(helm, path):
+    values = None
+    for name in reversed(path.split(".")):
+        values = {name: values}
+    values["config"] = {"tenants": tenants(web=20001)}
+    assert workload(helm.objects(values))

@@ -70,7 +70,7 @@ def test_a_listener_shows_what_it_counted(control):
         assert value(control, "listener_connections_rejected_total", **PORT, reason=reason) == 1
 
 
-def test_a_reason_that_never_was_has_no_series_but_the_two_that_always_have(control):
+def test_a_reason_that_never_was_has_no_series_but_those_that_are_asked_about(control):
     control.traffic.listeners[WEB] = Totals(
         closed=dict.fromkeys(CLOSED_REASONS, 0), rejected=dict.fromkeys(REJECTED_REASONS, 0)
     )
@@ -82,6 +82,8 @@ def test_a_reason_that_never_was_has_no_series_but_the_two_that_always_have(cont
     assert set(found) == {
         ("tenantproxy_listener_connections_closed_total", "done"),
         ("tenantproxy_listener_connections_rejected_total", "connect_failed"),
+        ("tenantproxy_listener_connections_rejected_total", "hold_full"),
+        ("tenantproxy_listener_connections_rejected_total", "overload"),
     }
 
 
@@ -185,6 +187,12 @@ def test_a_refused_document_is_told_until_another_runs(control):
     assert value(control, "config_last_reload_successful") == 0
     control.history.reloaded([], [], [])
     assert value(control, "config_last_reload_successful") == 1
+
+
+def test_what_alerts_and_dashboards_ask_about_begins_at_0(control):
+    """`increase` of a series that appears with its first count is 0."""
+    assert value(control, "events_total", event="slept") == 0
+    assert value(control, "config_reloads_total", source="file", result="refused") == 0
 
 
 async def test_events_are_counted_by_name(control):

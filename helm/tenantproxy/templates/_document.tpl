@@ -16,10 +16,10 @@
 {{- toYaml .Values.config.proxy }}
 listen_address: {{ .Values.listenAddress | quote }}
 port_range: {{ .Values.ports.range | quote }}
-relay: {{ .Values.kernelRelay.enabled | ternary .Values.kernelRelay.mode "pump" }}
+relay: {{ .Values.kernelRelay.enabled | default false | ternary .Values.kernelRelay.mode "pump" }}
 admin:
   # Without `admin.expose` on the loopback, which is the pod's (on the host's network: the node's).
-  address: {{ .Values.admin.expose | ternary .Values.listenAddress "127.0.0.1" | quote }}
+  address: {{ .Values.admin.expose | default false | ternary .Values.listenAddress "127.0.0.1" | quote }}
   port: {{ .Values.ports.admin | int }}
   {{- with .Values.admin.token }}
   {{- if .existingSecret }}
@@ -61,6 +61,6 @@ these keys rolls the pods and a change of any other does not.
 {{/* Seconds that the daemon may take to go down: what the document says, and 10 to cut and clean up. */}}
 {{- define "tenantproxy.secondsToEnd" -}}
 {{- $times := .Values.config.proxy.shutdown -}}
-{{- $sleep := dig "preStop" "sleep" "seconds" 0 .Values.lifecycle | int -}}
+{{- $sleep := dig "preStop" "sleep" "seconds" 0 (.Values.lifecycle | default dict) | int -}}
 {{- add (include "tenantproxy.seconds" $times.keep_accepting) (include "tenantproxy.seconds" $times.drain) $sleep 10 -}}
 {{- end -}}

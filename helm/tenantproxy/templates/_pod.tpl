@@ -15,7 +15,7 @@ other than 0 loses it; file capabilities would have to be in the image, on the P
 interpreter, for whoever runs it. User 0 without CAP_DAC_OVERRIDE and the like keeps exactly what is added here.
 */}}
 {{- define "tenantproxy.podSecurityContext" -}}
-{{- $context := deepCopy .Values.podSecurityContext -}}
+{{- $context := deepCopy (.Values.podSecurityContext | default dict) -}}
 {{- if include "tenantproxy.capabilities" . | fromJsonArray -}}
 {{- $context = mergeOverwrite $context (dict "runAsNonRoot" false "runAsUser" 0) -}}
 {{- else if .Values.privilegedPorts.enabled -}}
@@ -26,7 +26,7 @@ interpreter, for whoever runs it. User 0 without CAP_DAC_OVERRIDE and the like k
 {{- end -}}
 
 {{- define "tenantproxy.securityContext" -}}
-{{- $context := deepCopy .Values.securityContext -}}
+{{- $context := deepCopy (.Values.securityContext | default dict) -}}
 {{- with include "tenantproxy.capabilities" . | fromJsonArray -}}
 {{- $capabilities := get $context "capabilities" | default dict -}}
 {{- $_ := set $capabilities "add" (concat (get $capabilities "add" | default list) . | uniq) -}}
@@ -50,22 +50,16 @@ metadata:
   {{- $foreign := include "tenantproxy.foreignDocument" . }}
   {{- if or (not $foreign) .Values.podAnnotations }}
   annotations:
+    {{- $ours := dict }}
     {{- if not $foreign }}
-    checksum/proxy: {{ include "tenantproxy.readOnce" . }}
+    {{- $ours = dict "checksum/proxy" (include "tenantproxy.readOnce" .) }}
     {{- end }}
-    {{- with .Values.podAnnotations }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- merge $ours (.Values.podAnnotations | default dict) | toYaml | nindent 4 }}
   {{- end }}
   # Without the versions of chart and program: a new chart alone rolls nothing.
   labels:
-    {{- include "tenantproxy.selectorLabels" . | nindent 4 }}
-    {{- with .Values.commonLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
-    {{- with .Values.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- $selector := include "tenantproxy.selectorLabels" . | fromYaml }}
+    {{- merge $selector (.Values.podLabels | default dict) (.Values.commonLabels | default dict) | toYaml | nindent 4 }}
 spec:
   serviceAccountName: {{ include "tenantproxy.serviceAccountName" . }}
   automountServiceAccountToken: {{ .Values.serviceAccount.automount }}
