@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+from types import FrameType
 from typing import Any
 
 import click
@@ -60,4 +64,12 @@ def root() -> None:
 
 def main() -> None:
     """Run the command of this process's arguments and end the process."""
+    if os.getpid() == 1:
+        # In a container: the kernel drops a signal that process 1 has no handler for, and whoever
+        # stops it would wait until it is killed. The daemon sets its own a second later.
+        signal.signal(signal.SIGTERM, _end)
     root.main(prog_name="tenantproxy")
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(0)

@@ -1,11 +1,14 @@
 """Options, exit codes, and what is not imported."""
 
+import os
+import signal
 import subprocess
 import sys
 
 import click
 import pytest
 
+from tenantproxy.cli import main
 from tenantproxy.cli.main import COMMANDS
 
 HEAVY = {"aiohttp", "asyncio", "pydantic", "rich", "structlog", "uvloop", "yaml"}
@@ -103,3 +106,24 @@ def test_an_answer_into_a_closed_pipe_is_no_traceback():
     )
     assert done.stdout == "{"
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("pid", "ends"), [(1, True), (4711, False)])
+def test_process_1_ends_by_sigterm_before_the_daemon_has_a_handler(monkeypatch, pid, ends):
+    """The kernel has no default for process 1, so there it would be dropped."""
+    before = signal.getsignal(signal.SIGTERM)
+    seen = []
+    monkeypatch.setattr(os, "getpid", lambda: pid)
+    monkeypatch.setattr(
+        main.root, "main", lambda **_: seen.append(signal.getsignal(signal.SIGTERM))
+    )
+    try:
+        main.main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    [handler] = seen
+    assert (handler is not before) is ends
+    if ends:
+        with pytest.raises(SystemExit) as ended:
+            handler(signal.SIGTERM, None)
+        assert ended.value.code == 0
