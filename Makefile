@@ -16,6 +16,8 @@ BENCH ?=
 # Words for the lock: make lock LOCK=--upgrade
 LOCK ?=
 STAMP := $(VENV)/.stamp
+# Tests that mind no other load may run two at a time; the others measure, or time what they see.
+APART := $(addprefix tests/,benchmarks config grafana helm image model policy)
 
 help:  ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +40,8 @@ types: $(STAMP)  ## mypy --strict
 	$(BIN)/mypy
 
 unit: $(STAMP)  ## the tests without the long trials
-	$(BIN)/pytest -m "not trial"
+	$(BIN)/pytest -m "not trial" -n 2 --dist loadfile $(APART)
+	$(BIN)/pytest -m "not trial" $(APART:%=--ignore=%)
 
 bench: $(STAMP) peers  ## every benchmark against every peer; half an hour on an idle machine
 	$(BIN)/python -m benchmarks $(BENCH)
