@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,11 +25,15 @@ def main(*, check: bool, pictures: Path | None) -> None:
         sys.exit(asyncio.run(_observe(check=check, pictures=pictures)))
     except NoPrometheus as error:
         raise click.ClickException(str(error)) from error
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit(0)
 
 
 async def _observe(*, check: bool, pictures: Path | None) -> int:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - for the type checker
+    # As by Ctrl-C: whoever ends us must not leave a daemon and a Prometheus behind.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with TemporaryDirectory(prefix="tenantproxy-observe-") as folder:
         async with scene(Path(folder)) as running:
             if pictures is not None:
