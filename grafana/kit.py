@@ -180,9 +180,7 @@ def board(
     return made
 
 
-def choice(
-    name: str, label: str, query: str, *, many: bool = False, hide: bool = False
-) -> dashboard.QueryVariable:
+def choice(name: str, label: str, query: str, *, many: bool = False) -> dashboard.QueryVariable:
     """Return a variable filled by `label_values(...)`; `many` adds All, which it begins with."""
     made = dashboard.QueryVariable(name).label(label).datasource(SOURCE).query(query)
     made = made.refresh(m.VariableRefresh.ON_TIME_RANGE_CHANGED)
@@ -190,7 +188,7 @@ def choice(
     if many:
         made = made.multi(True).include_all(True).all_value(".*")
         made = made.current(m.VariableOption(text="All", value="$__all", selected=True))
-    return made.hide(m.VariableHide.HIDE_VARIABLE) if hide else made
+    return made
 
 
 def marks(name: str, expr: str, colour: str) -> dashboard.AnnotationQuery:

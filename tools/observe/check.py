@@ -12,7 +12,6 @@ from tools.observe.scene import Scene
 
 VALUES = {
     "__rate_interval": "10s",
-    "__interval": "10s",
     "__range": "1m",
 }
 CHOICES = {

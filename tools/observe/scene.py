@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,6 @@ class Scene:
     ports: dict[str, int]
     document: Path
     http: aiohttp.ClientSession
-    daemon: asyncio.subprocess.Process
-    logs: list[Path] = field(default_factory=list)
 
     @property
     def prometheus_url(self) -> str:
@@ -74,7 +72,7 @@ class Scene:
 
 
 @contextlib.asynccontextmanager
-async def scene(folder: Path, *, prometheus_port: int = 0) -> AsyncIterator[Scene]:
+async def scene(folder: Path) -> AsyncIterator[Scene]:
     """Run the scene in an empty folder; leaving ends every process of it.
 
     Raises:
@@ -94,11 +92,10 @@ async def scene(folder: Path, *, prometheus_port: int = 0) -> AsyncIterator[Scen
         path.write_text(_document(admin, metrics, ports, (stable.port, canary.port, deaf)))
         (folder / "idle.yaml").write_text(_POLICY)
         http = await stack.enter_async_context(aiohttp.ClientSession())
-        daemon = await stack.enter_async_context(
+        await stack.enter_async_context(
             _running(folder / "daemon.log", sys.executable, "-m", "tenantproxy", "run", "-c", path)
         )
-        made = Scene(admin, metrics, prometheus_port or prometheus, ports, path, http, daemon)
-        made.logs = [folder / "daemon.log", folder / "prometheus.log"]
+        made = Scene(admin, metrics, prometheus, ports, path, http)
         await _until_ready(made, f"http://{HOST}:{admin}/readyz")
         config = folder / "prometheus.yaml"
         config.write_text(_prometheus_config(metrics))
@@ -274,14 +271,14 @@ async def _kill_a_worker(scene: Scene) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _running(log: Path, *command: object) -> AsyncIterator[asyncio.subprocess.Process]:
+async def _running(log: Path, *command: object) -> AsyncIterator[None]:
     """Run a program; leaving ends it, by force if it does not end in time."""
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
             *map(str, command), stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out
         )
     try:
-        yield process
+        yield
     finally:
         if process.returncode is None:
             process.terminate()
