@@ -16,6 +16,9 @@ missing() {
     have nginx || [ -x /usr/sbin/nginx ] || echo nginx-light
     have_postgres || echo postgresql postgresql-contrib
     have promtool || echo prometheus
+    have dnsmasq || [ -x /usr/sbin/dnsmasq ] || echo dnsmasq-base
+    have nft || [ -x /usr/sbin/nft ] || echo nftables
+    have haproxy || [ -x /usr/sbin/haproxy ] || echo haproxy
     { have ip && have tc && have unshare; } || echo iproute2 util-linux
 }
 

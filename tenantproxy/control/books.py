@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from tenantproxy.dataplane.counters import (
     CLOSED_REASONS,
@@ -19,6 +20,7 @@ from tenantproxy.dataplane.counters import (
     Header,
     Route,
 )
+from tenantproxy.dataplane.counters import Endpoint as EndpointWords
 from tenantproxy.dataplane.counters import Listener as ListenerWords
 from tenantproxy.dataplane.counters import Upstream as UpstreamWords
 from tenantproxy.errors import ListenFailed
@@ -52,6 +54,16 @@ class Blocks:
         self._free.append(number)
 
 
+class UpstreamGauges(NamedTuple):
+    """The words of an upstream from `SLOTS` on, in their order."""
+
+    slots: int
+    waiting: int
+    spares: int
+    retries: int
+    retries_denied: int
+
+
 class Books:
     """The counters of all worker slots together."""
 
@@ -61,6 +73,7 @@ class Books:
         self._listeners = Blocks(capacity.listeners, "listener")
         self._routes = Blocks(capacity.routes, "route")
         self._upstreams = Blocks(capacity.upstreams, "upstream")
+        self._endpoints = Blocks(capacity.endpoints, "endpoint")
         self._folded: dict[int, list[int]] = {}
         """By upstream block: what routes that are gone had counted."""
         self._folding = threading.Lock()
@@ -76,6 +89,9 @@ class Books:
 
     def take_upstream(self) -> int:
         return self._upstreams.take()
+
+    def take_endpoint(self) -> int:
+        return self._endpoints.take()
 
     def drop_listener(self, block: int) -> None:
         """Clear a block that no worker writes any more and let it be used again."""
@@ -112,9 +128,23 @@ class Books:
             file.clear_upstream(block)
         self._upstreams.give_back(block)
 
-    def settle(self, worker: int, listeners: list[int], routes: list[int], now_s: float) -> None:
+    def drop_endpoint(self, block: int) -> None:
+        """As `drop_upstream`."""
+        for file in self.files:
+            file.clear_endpoint(block)
+        self._endpoints.give_back(block)
+
+    def settle(
+        self,
+        worker: int,
+        listeners: list[int],
+        routes: list[int],
+        now_s: float,
+        upstreams: Sequence[int] = (),
+        endpoints: Sequence[int] = (),
+    ) -> None:
         """Close in the books what a dead worker left open."""
-        self.files[worker].settle(listeners, routes, int(now_s * 1000))
+        self.files[worker].settle(listeners, routes, int(now_s * 1000), upstreams, endpoints)
 
     # Reading ----------------------------------------------------------------
 
@@ -195,6 +225,24 @@ class Books:
             _histogram(words, UpstreamWords.CONNECT),
             _histogram(words, UpstreamWords.FIRST_BYTE),
         )
+
+    def upstream_gauges(self, block: int) -> UpstreamGauges:
+        """Return slots, who waits for one, spares, retries made and denied, over all workers."""
+        words = [
+            sum(column) for column in zip(*(f.upstream(block) for f in self.files), strict=True)
+        ]
+        first = UpstreamWords.SLOTS
+        return UpstreamGauges(*words[first : first + len(UpstreamGauges._fields)])
+
+    def endpoint_totals(self, block: int) -> tuple[int, int, int]:
+        """Return an endpoint's connections now, those ever made, and its failures."""
+        opened = closed = failed = 0
+        for file in self.files:
+            words = file.endpoint(block)
+            opened += words[EndpointWords.OPENED]
+            closed += words[EndpointWords.CLOSED]
+            failed += words[EndpointWords.FAILED]
+        return max(opened - closed, 0), opened, failed
 
     def loop_lag_s(self, worker: int) -> float:
         """Return the worker's last measured loop lag."""

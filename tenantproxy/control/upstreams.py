@@ -33,7 +33,9 @@ _QUARANTINE_S = 60.0
 class Upstream:
     """One upstream; its block and its place in the workers come with its first use."""
 
-    __slots__ = ("addresses", "block", "id", "reasons", "routes", "sent", "spec", "task")
+    __slots__ = (
+        "addresses", "block", "id", "known", "reasons", "routes", "sent", "spec", "task",
+    )  # fmt: skip
 
     def __init__(self, spec: UpstreamSpec) -> None:
         self.id = next(_numbers)
@@ -47,6 +49,8 @@ class Upstream:
         self.routes: set[int] = set()
         """Route blocks of listeners that use it or used it."""
         self.task: asyncio.Task[None] | None = None
+        self.known: dict[tuple[str, int], tuple[int, int]] = {}
+        """Number and counter block of each address that workers were told of."""
 
     def replace(self, spec: UpstreamSpec) -> None:
         """Take another spec; what was resolved stays resolved where the host stays."""
@@ -122,11 +126,11 @@ class Upstreams:
 
     def introduce(self, worker: int) -> None:
         """Tell a new worker everything that the others know."""
-        for message in _messages(one for one in self.by_key.values() if one.sent):
+        for message in _messages((one for one in self.by_key.values() if one.sent), self._books):
             self._fleet.send(worker, message)
 
     def _tell(self, changed: list[Upstream]) -> None:
-        self._fleet.broadcast(_messages(one for one in changed if one.sent))
+        self._fleet.broadcast(_messages((one for one in changed if one.sent), self._books))
 
     async def _resolve(self, upstream: Upstream) -> None:
         """Look names up until the task is cancelled; tell workers when addresses change."""
@@ -180,7 +184,7 @@ def _literal(endpoint: EndpointSpec) -> str | None:
     return str(address)
 
 
-def _order(upstream: Upstream) -> UpstreamOrder:
+def _order(upstream: Upstream, books: Books) -> UpstreamOrder:
     assert upstream.block is not None  # noqa: S101 - `need` took one
     spec = upstream.spec
     return UpstreamOrder(
@@ -188,7 +192,9 @@ def _order(upstream: Upstream) -> UpstreamOrder:
         block=upstream.block,
         name=str(spec.key),
         endpoints=tuple(
-            EndpointOrder(address, one.port, one.weight)
+            EndpointOrder(
+                *_identity(upstream, address, one.port, books), address, one.port, one.weight
+            )
             for one, address in zip(spec.endpoints, upstream.addresses, strict=True)
             if address is not None
         ),
@@ -198,13 +204,20 @@ def _order(upstream: Upstream) -> UpstreamOrder:
     )
 
 
-def _messages(upstreams: Iterable[Upstream]) -> list[SetUpstreams]:
+def _identity(upstream: Upstream, address: str, port: int, books: Books) -> tuple[int, int]:
+    known = upstream.known.get((address, port))
+    if known is None:
+        known = upstream.known[address, port] = (next(_numbers), books.take_endpoint())
+    return known
+
+
+def _messages(upstreams: Iterable[Upstream], books: Books) -> list[SetUpstreams]:
     """Pack orders into messages well below the longest one (an endpoint takes some 60 bytes)."""
     messages: list[SetUpstreams] = []
     batch: list[UpstreamOrder] = []
     weight = 0
     for upstream in upstreams:
-        order = _order(upstream)
+        order = _order(upstream, books)
         batch.append(order)
         weight += 4 + len(order.endpoints)
         if weight > 800:  # noqa: PLR2004 - 800 x 60 bytes

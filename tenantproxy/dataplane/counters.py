@@ -8,7 +8,7 @@ the dead one left open is closed by `settle`. Untouched blocks cost no memory
 (the file is sparse).
 
 Layout: a header page, then listener blocks, route blocks (a route is one
-listener's member of a split), upstream blocks. Block 0 of each kind is valid.
+listener's member of a split), upstream blocks, endpoint blocks. Block 0 of each kind is valid.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -29,6 +30,7 @@ CLOSED_REASONS = (
     "shutdown",
     "worker_died",
     "internal",  # a fault of ours
+    "first_byte_timeout",  # the upstream said nothing within `connect.first_byte`
 )
 REJECTED_REASONS = (
     "no_endpoint",  # the picked upstream has no usable endpoint
@@ -40,8 +42,19 @@ REJECTED_REASONS = (
     "shutdown",  # killed, drained or shut down before the upstream was connected
     "worker_died",
     "internal",  # a fault of ours
+    "upstream_full",  # `max_connections` of the upstream are there, and nobody else may wait
+    "queue_timeout",  # waited for a slot of the upstream, and the time ran out
 )
-CONNECT_ERRORS = ("refused", "timeout", "unreachable", "reset", "self_connect", "other")
+CONNECT_ERRORS = (
+    "refused",
+    "timeout",
+    "unreachable",
+    "reset",
+    "self_connect",
+    "other",
+    "tls",  # the handshake failed: a certificate, a protocol, or no TLS at the other end
+    "early_reset",  # connected, and reset before the first byte
+)
 
 BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of both histograms, in seconds; one more bucket takes the rest."""
@@ -52,6 +65,7 @@ HEADER_WORDS = 512
 LISTENER_WORDS = 32
 ROUTE_WORDS = 8
 UPSTREAM_WORDS = 64
+ENDPOINT_WORDS = 4
 
 
 class Header(IntEnum):
@@ -104,6 +118,30 @@ class Upstream(IntEnum):
     """First bucket of the connect time; the bucket after the last holds microseconds."""
     FIRST_BYTE = 8 + 24
     """First bucket of the time from connected to the upstream's first byte; then microseconds."""
+    SLOTS = 48
+    """Gauge: slots of `max_connections` taken; counted with and without a limit."""
+    WAITING = 49
+    """Gauge: connections that wait for a slot."""
+    SPARES = 50
+    """Gauge: spare connections that are ready."""
+    RETRIES = 51
+    """Attempts that followed a failed one."""
+    RETRIES_DENIED = 52
+    """Attempts that were not made because the retry budget was used up."""
+
+
+UPSTREAM_GAUGES = (Upstream.SLOTS, Upstream.WAITING, Upstream.SPARES)
+"""Words that end with the worker that wrote them."""
+
+
+class Endpoint(IntEnum):
+    """Words of an endpoint block."""
+
+    OPENED = 0
+    """Connections established, those of spares when they are used."""
+    CLOSED = 1
+    FAILED = 2
+    """Connects that failed, and resets before the first byte."""
 
 
 HISTOGRAM_WORDS = _N + 1
@@ -113,6 +151,7 @@ _HEADER = struct.Struct("6Q")
 _LISTENER = struct.Struct(f"{2 + len(CLOSED_REASONS) + len(REJECTED_REASONS)}Q")
 _ROUTE = struct.Struct("6Q")
 _UPSTREAM = struct.Struct(f"{UPSTREAM_WORDS}Q")
+_ENDPOINT = struct.Struct("3Q")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +161,7 @@ class Capacity:
     listeners: int = 65_536
     routes: int = 262_144
     upstreams: int = 65_536
+    endpoints: int = 262_144
 
     @property
     def first_route(self) -> int:
@@ -134,9 +174,14 @@ class Capacity:
         return self.first_route + self.routes * ROUTE_WORDS
 
     @property
+    def first_endpoint(self) -> int:
+        """Word index of endpoint block 0."""
+        return self.first_upstream + self.upstreams * UPSTREAM_WORDS
+
+    @property
     def words(self) -> int:
         """Length of the file in words."""
-        return self.first_upstream + self.upstreams * UPSTREAM_WORDS
+        return self.first_endpoint + self.endpoints * ENDPOINT_WORDS
 
 
 CAPACITY = Capacity()
@@ -181,6 +226,10 @@ class CounterFile:
         """Return the index of the first word of an upstream block."""
         return self.capacity.first_upstream + block * UPSTREAM_WORDS
 
+    def endpoint_at(self, block: int) -> int:
+        """Return the index of the first word of an endpoint block."""
+        return self.capacity.first_endpoint + block * ENDPOINT_WORDS
+
     # Reading: one call and one tuple for each block -----------------------
 
     def header(self) -> tuple[int, ...]:
@@ -199,6 +248,10 @@ class CounterFile:
         """Return the words of an upstream block, in the order of `Upstream`."""
         return _UPSTREAM.unpack_from(self._map, self.upstream_at(block) * WORD)
 
+    def endpoint(self, block: int) -> tuple[int, ...]:
+        """Return the words of an endpoint block, in the order of `Endpoint`."""
+        return _ENDPOINT.unpack_from(self._map, self.endpoint_at(block) * WORD)
+
     # Keeping the books; the control process only, while no worker writes the block
 
     def clear_listener(self, block: int) -> None:
@@ -213,7 +266,18 @@ class CounterFile:
         """Set an upstream block to zero."""
         self._clear(self.upstream_at(block), UPSTREAM_WORDS)
 
-    def settle(self, listeners: list[int], routes: list[int], now_ms: int) -> None:
+    def clear_endpoint(self, block: int) -> None:
+        """Set an endpoint block to zero."""
+        self._clear(self.endpoint_at(block), ENDPOINT_WORDS)
+
+    def settle(
+        self,
+        listeners: list[int],
+        routes: list[int],
+        now_ms: int,
+        upstreams: Sequence[int] = (),
+        endpoints: Sequence[int] = (),
+    ) -> None:
         """Close in the books what a dead worker left open in these blocks."""
         words = self.words
         died = CLOSED_REASONS.index("worker_died")
@@ -227,6 +291,13 @@ class CounterFile:
         for block in routes:
             at = self.route_at(block)
             words[at + Route.CLOSED] = words[at + Route.OPENED]
+        for block in upstreams:
+            at = self.upstream_at(block)
+            for gauge in UPSTREAM_GAUGES:
+                words[at + gauge] = 0
+        for block in endpoints:
+            at = self.endpoint_at(block)
+            words[at + Endpoint.CLOSED] = words[at + Endpoint.OPENED]
         words[Header.CONNECTIONS] = words[Header.RELAY_KERNEL] = 0
 
     def _clear(self, at: int, length: int) -> None:

@@ -15,9 +15,9 @@ from typing import Literal
 
 import msgspec
 
-from tenantproxy.model.spec import RelayMode
+from tenantproxy.model.spec import Balance, ProxyProtocol, RelayMode
 
-VERSION = 2
+VERSION = 3
 MAX_FDS = 200
 """File descriptors in one message; the kernel's limit is 253 (SCM_MAX_FD)."""
 MAX_BYTES = 100_000
@@ -27,13 +27,33 @@ MAX_BYTES = 100_000
 class EndpointOrder(msgspec.Struct, frozen=True, array_like=True):
     """A resolved address to connect to."""
 
+    id: int
+    """A number that control never gives to another endpoint; `Outcomes` names it."""
+    block: int
+    """Its endpoint block in the counters."""
     host: str
     """An IP address, never a name."""
     port: int
     weight: int
+    """Relative to the other endpoints, slow start included; any scale."""
+    server_name: str = ""
+    """For TLS: the name under which the endpoint is known; empty: its address."""
 
 
-class UpstreamOrder(msgspec.Struct, frozen=True):
+class TlsOrder(msgspec.Struct, frozen=True):
+    """TLS to the endpoints. The worker reads the files by itself: no key travels."""
+
+    server_name: str
+    """Empty: that of the endpoint."""
+    ca_file: str | None
+    cert_file: str | None
+    key_file: str | None
+    verify: bool
+    version: int
+    """Another one when what is in the files has changed."""
+
+
+class UpstreamOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a worker needs to know of an upstream."""
 
     id: int
@@ -42,10 +62,26 @@ class UpstreamOrder(msgspec.Struct, frozen=True):
     name: str
     """`tenant/upstream`, for notices only."""
     endpoints: tuple[EndpointOrder, ...]
-    """Usable ones; empty: connections to it are refused (or held while waking)."""
-    balance: Literal["round_robin", "least_connections"]
+    """Those to be used now; empty: connections to it are refused (or held while waking)."""
+    healthy: int = 1
+    """How many of them are usable for their own sake; 0 with endpoints: panic, all are tried."""
+    balance: Balance
     connect_timeout_s: float
     connect_tries: int
+    retry_budget: float = 0.2
+    first_byte_timeout_s: float = 0.0
+    """0: no limit."""
+    report: bool = False
+    """Control wants to hear of endpoints that fail, see `Outcomes`."""
+    max_connections: int = 0
+    """Over all workers; 0: no limit."""
+    queue_size: int = 0
+    """Connections that may wait for a slot, in each worker."""
+    queue_timeout_s: float = 0.0
+    warm: int = 0
+    """Spare connections to keep for each endpoint, in this worker."""
+    send_proxy: ProxyProtocol | None = None
+    tls: TlsOrder | None = None
 
 
 class RouteOrder(msgspec.Struct, frozen=True, array_like=True):
@@ -71,6 +107,12 @@ class ListenerOrder(msgspec.Struct, frozen=True):
     """Connections that may wait for an upstream while the listener wakes."""
     hold_s: float
     """How long they may wait, from the moment the listener opened."""
+    sticky: bool = False
+    """The client's address decides which route it gets."""
+    salt: str = ""
+    """Mixed with it, so that no two listeners (or rollouts) pick the same clients first."""
+    fallback: bool = False
+    """A route whose upstream is not healthy gives its share to the others."""
 
 
 class SetUpstreams(msgspec.Struct, frozen=True, tag="set_upstreams"):
@@ -182,10 +224,31 @@ class Relay(msgspec.Struct, frozen=True, tag="relay"):
     """For people: `asked for the pump`, `no CAP_BPF: Operation not permitted`, ..."""
 
 
+class Outcome(msgspec.Struct, frozen=True, array_like=True):
+    """How connections to one endpoint end, as one worker sees it."""
+
+    endpoint: int
+    """`EndpointOrder.id`."""
+    failures: int
+    """Failed connects, or resets before the first byte, in a row; 0: one went well again."""
+    reason: str
+    """Of the last failure: one of `counters.CONNECT_ERRORS`."""
+
+
+class Outcomes(msgspec.Struct, frozen=True, tag="outcomes"):
+    """Endpoints of which the number of failures in a row has changed since the last report.
+
+    Sent within 20 ms, and only for upstreams with `report`. A success is told only where
+    failures were told before, so an endpoint that is well costs nothing.
+    """
+
+    outcomes: tuple[Outcome, ...]
+
+
 class Notice(msgspec.Struct, frozen=True, tag="notice"):
     """Something people should know; at most one a second of each kind and subject."""
 
-    kind: Literal["fd_limit", "fd_limit_over", "upstream_unreachable", "internal"]
+    kind: Literal["fd_limit", "fd_limit_over", "upstream_unreachable", "upstream_tls", "internal"]
     subject: str
     """`tenant/upstream`, `tenant/listener` or empty."""
     detail: str
@@ -204,7 +267,7 @@ Order = (
     | SetRelay
     | Quit
 )
-Report = Ready | Opened | Stopped | Drained | Relay | Notice
+Report = Ready | Opened | Stopped | Drained | Relay | Outcomes | Notice
 Message = Order | Report
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -61,15 +61,41 @@ class ListenerView:
     """The idle rule that applies: `listener`, `policy NAME`, or None."""
 
 
+EndpointState = Literal["healthy", "unhealthy", "ejected", "unchecked", "unresolved"]
+"""`unchecked`: no check has said anything, or there are none; it is used. `unresolved`: a name in
+the document that has no address (yet)."""
+
+
 @dataclass(frozen=True, slots=True)
 class EndpointView:
     """One endpoint of an upstream."""
 
     address: str
-    """As in the document."""
+    """As in the document, or as discovery found it."""
     resolved: str | None
     """The IP address in use; None while the name does not resolve."""
     reason: str = ""
+    """Why it is in this state; a short sentence, empty when there is nothing to say."""
+    weight: int = 1
+    priority: int = 0
+    """Of an SRV record: the lowest number that has usable endpoints is used."""
+    state: EndpointState = "unchecked"
+    since_s: float = 0.0
+    """Wall clock of the last change of state."""
+    connections: int = 0
+    """Open now, over all workers."""
+    connections_total: int = 0
+    failures: int = 0
+    """Connects that failed, and resets before the first byte."""
+    ejections: int = 0
+    """How often it was ejected since it is there."""
+    ejected_until_s: float | None = None
+    """Wall clock; set while it is ejected."""
+
+    @property
+    def usable(self) -> bool:
+        """Say whether connections go there without panic."""
+        return self.state in ("healthy", "unchecked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +121,26 @@ class UpstreamView:
     first_byte_duration: Histogram
     listeners: tuple[str, ...] = ()
     """Names of the tenant's listeners whose split names it."""
+    awake: bool = False
+    """A listener that uses it is awake: names are followed, endpoints checked, spares kept."""
+    panic: bool = False
+    """Too few endpoints are usable, so all are used."""
+    discovery_reason: str = ""
+    """Why discovery failed the last time; what it found before is kept."""
+    slots: int = 0
+    """Connections that count for `max_connections`."""
+    waiting: int = 0
+    """Connections that wait for a slot."""
+    spares: int = 0
+    """Spare connections that are ready."""
+    retries: int = 0
+    """Attempts that followed a failed one."""
+    retries_denied: int = 0
+    """Attempts that the retry budget did not allow."""
+    ejections: int = 0
+    """Ejections of endpoints, of those that are gone too."""
+    checks: Mapping[str, int] = field(default_factory=dict)
+    """`passed` and `failed` -> number of health checks."""
 
 
 @dataclass(frozen=True, slots=True)

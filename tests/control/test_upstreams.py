@@ -1,8 +1,22 @@
 """Packing of orders about upstreams."""
 
+import os
+
+import pytest
+
+from tenantproxy.control.books import Books
 from tenantproxy.control.upstreams import Upstream, _messages
+from tenantproxy.dataplane.counters import Capacity, CounterFile
 from tenantproxy.dataplane.messages import MAX_BYTES, encode
 from tests.control.support import upstream
+
+
+@pytest.fixture
+def books():
+    file, fd = CounterFile.create("test", Capacity(8, 8, 8, 10_000))
+    os.close(fd)
+    yield Books([file])
+    file.close()
 
 
 def known(name, count):
@@ -11,24 +25,24 @@ def known(name, count):
     return one
 
 
-def test_many_upstreams_fit_into_messages_that_are_short_enough():
+def test_many_upstreams_fit_into_messages_that_are_short_enough(books):
     many = [known(f"u{n}" * 20, 7) for n in range(1000)]
-    messages = _messages(many)
+    messages = _messages(many, books)
     assert len(messages) > 1
     assert all(len(encode(message)) <= MAX_BYTES for message in messages)
     assert [order.id for m in messages for order in m.upstreams] == [one.id for one in many]
 
 
-def test_names_not_resolved_are_not_sent():
+def test_names_not_resolved_are_not_sent(books):
     one = Upstream(upstream("v1", 80, host="example.invalid"))
     one.block = 0
-    [message] = _messages([one])
+    [message] = _messages([one], books)
     assert message.upstreams[0].endpoints == ()
     assert one.endpoints()[0].reason == "not resolved yet"
 
 
-def test_no_upstream_is_no_message():
-    assert _messages([]) == []
+def test_no_upstream_is_no_message(books):
+    assert _messages([], books) == []
 
 
 def test_what_was_resolved_stays_resolved_when_something_else_changes():
@@ -40,7 +54,7 @@ def test_what_was_resolved_stays_resolved_when_something_else_changes():
     assert one.addresses == [None]
 
 
-def test_an_address_of_an_interface_that_is_not_there_is_not_sent():
+def test_an_address_of_an_interface_that_is_not_there_is_not_sent(books):
     one = Upstream(upstream("v1", 80, host="fe80::1%nosuch0"))
     one.block = 0
-    assert _messages([one])[0].upstreams[0].endpoints == ()
+    assert _messages([one], books)[0].upstreams[0].endpoints == ()

@@ -25,7 +25,7 @@ from tenantproxy.dataplane.counters import (
 from tenantproxy.dataplane.engine import Engine
 from tenantproxy.dataplane.peers import Peers
 
-SMALL = Capacity(listeners=64, routes=64, upstreams=64)
+SMALL = Capacity(listeners=64, routes=64, upstreams=64, endpoints=512)
 HOST = "127.0.0.1"
 
 
@@ -133,7 +133,10 @@ def upstream(number: int, *ports: int, **changes: object) -> m.UpstreamOrder:
         "id": number,
         "block": number,
         "name": f"tenant/upstream-{number}",
-        "endpoints": tuple(m.EndpointOrder(HOST, port, 1) for port in ports),
+        "endpoints": tuple(
+            m.EndpointOrder(8 * number + i, 8 * number + i, HOST, port, 1)
+            for i, port in enumerate(ports)
+        ),
         "balance": "round_robin",
         "connect_timeout_s": 5.0,
         "connect_tries": 3,

@@ -26,7 +26,9 @@ def test_the_layout_has_room_for_every_word():
     assert max(c.Route) < c.ROUTE_WORDS
     assert c.Upstream.ERRORS + len(c.CONNECT_ERRORS) <= c.Upstream.CONNECT
     assert c.Upstream.CONNECT + c.HISTOGRAM_WORDS <= c.Upstream.FIRST_BYTE
-    assert c.Upstream.FIRST_BYTE + c.HISTOGRAM_WORDS <= c.UPSTREAM_WORDS
+    assert c.Upstream.FIRST_BYTE + c.HISTOGRAM_WORDS <= c.Upstream.SLOTS
+    assert max(c.Upstream) < c.UPSTREAM_WORDS
+    assert max(c.Endpoint) < c.ENDPOINT_WORDS
     assert c.Listener.CLOSED + len(c.CLOSED_REASONS) == c.Listener.REJECTED
 
 
@@ -36,10 +38,11 @@ def test_blocks_do_not_overlap(both):
         *(worker.listener_at(i) for i in range(64)),
         *(worker.route_at(i) for i in range(64)),
         *(worker.upstream_at(i) for i in range(64)),
+        *(worker.endpoint_at(i) for i in range(512)),
     ]
     assert starts == sorted(set(starts))
     assert starts[0] == c.HEADER_WORDS
-    assert worker.upstream_at(63) + c.UPSTREAM_WORDS == SMALL.words
+    assert worker.endpoint_at(511) + c.ENDPOINT_WORDS == SMALL.words
     worker.words[worker.listener_at(3) + c.Listener.ACCEPTED] += 5
     worker.words[worker.route_at(63) + c.Route.LAST_OUT_MS] = 7
     worker.words[worker.upstream_at(63)] += 9

@@ -23,7 +23,7 @@ def tuples(of):
 
 
 ids = tuples(numbers)
-endpoints = st.builds(m.EndpointOrder, names, numbers, numbers)
+endpoints = st.builds(m.EndpointOrder, numbers, numbers, names, numbers, numbers, names)
 upstreams = st.builds(
     m.UpstreamOrder,
     id=numbers,
@@ -61,6 +61,7 @@ messages = st.one_of(
     st.builds(m.Stopped, ids),
     st.builds(m.Drained, ids),
     st.builds(m.Relay, st.sampled_from(["pump", "kernel"]), names),
+    st.builds(m.Outcomes, tuples(st.builds(m.Outcome, numbers, numbers, names))),
     st.builds(m.Notice, st.sampled_from(["fd_limit", "internal"]), names, names, numbers),
 )
 
@@ -72,7 +73,7 @@ def test_a_message_survives_the_wire(message):
 
 def test_every_kind_has_a_tag_of_its_own():
     tags = [kind.__struct_config__.tag for kind in kinds]
-    assert len(set(tags)) == len(tags) == 15
+    assert len(set(tags)) == len(tags) == 16
 
 
 @pytest.mark.parametrize("junk", [b"", b"\xc1", b"\x80", b"\x81\xa4type\xa6sesame"])

@@ -63,8 +63,8 @@ def test_replacing_it_keeps_the_endpoints_that_stay(one):
         1,
         balance="least_connections",
         endpoints=(
-            EndpointOrder("127.0.0.1", before.sockaddr[1], 5),
-            EndpointOrder("127.0.0.1", 99, 1),
+            EndpointOrder(1, 1, "127.0.0.1", before.sockaddr[1], 5),
+            EndpointOrder(2, 2, "127.0.0.1", 99, 1),
         ),
     )
     one.apply(order)
