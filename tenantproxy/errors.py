@@ -12,6 +12,7 @@
         * PortRangeFull          no free number is left for an automatic port
     * ListenFailed           a socket cannot be had for another reason
         * FdLimit                the process has no file descriptors left
+    * TlsFiles               certificates or keys that cannot be used
     * NotFound               no such tenant, listener or upstream
     * Conflict               the request does not fit the present state
         * StaleVersion           `If-Match` names an older version
@@ -138,6 +139,12 @@ class FdLimit(ListenFailed):
     """The process has no file descriptors left for what was asked."""
 
     code = "fd_limit"
+
+
+class TlsFiles(TenantProxyError):
+    """A file of certificates or keys cannot be used."""
+
+    code, http_status, blame = "tls_files", 422, "user"
 
 
 class NotFound(TenantProxyError):
