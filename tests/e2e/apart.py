@@ -21,8 +21,9 @@ import uvloop
 ROOT = Path(__file__).parents[2]
 
 
-async def _spawn() -> asyncio.subprocess.Process:
+async def _spawn(prefix: tuple[str, ...] = ()) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
+        *prefix,
         sys.executable,
         "-m",
         "tests.e2e.apart",
@@ -79,14 +80,19 @@ class ServerApart:
 
 
 @contextlib.asynccontextmanager
-async def serving_apart(behaviour: Callable[..., Any], *args: Any) -> AsyncIterator[ServerApart]:
-    """Run a server in another process.
+async def serving_apart(
+    behaviour: Callable[..., Any],
+    *args: Any,
+    host: str = "127.0.0.1",
+    prefix: tuple[str, ...] = (),
+) -> AsyncIterator[ServerApart]:
+    """Run a server in another process, which the command `prefix` starts as its own.
 
     `behaviour` is a behaviour of `upstreams`, or with `args` the function that makes one.
     """
-    process = await _spawn()
+    process = await _spawn(prefix)
     try:
-        process.stdin.write(_frame(("serve", behaviour, args, {})))
+        process.stdin.write(_frame(("serve", behaviour, args, {"host": host})))
         await process.stdin.drain()
         yield ServerApart(process, await _read(process))
     finally:
@@ -106,10 +112,10 @@ def _give(value: object) -> None:
     sys.stdout.buffer.flush()
 
 
-async def _serve(behaviour: Callable[..., Any], args: tuple[Any, ...]) -> None:
+async def _serve(behaviour: Callable[..., Any], args: tuple[Any, ...], host: str) -> None:
     from tests.e2e.upstreams import serving  # noqa: PLC0415 - only the server needs it
 
-    async with serving(behaviour(*args) if args else behaviour) as server:
+    async with serving(behaviour(*args) if args else behaviour, host=host) as server:
         _give(server.port)
         while await asyncio.to_thread(_take, sys.stdin.buffer) == "state":
             records, server.records = server.records, []
@@ -126,7 +132,7 @@ async def _serve(behaviour: Callable[..., Any], args: tuple[Any, ...]) -> None:
 async def _main() -> None:
     what, function, args, options = _take(sys.stdin.buffer)
     if what == "serve":
-        await _serve(function, args)
+        await _serve(function, args, **options)
     else:
         _give(await function(*args, **options))
 

@@ -23,7 +23,7 @@ POOL = hashlib.shake_256(b"tenantproxy").digest(1 << 20)
 
 
 class Server:
-    """Accepts on 127.0.0.1 and runs a behaviour on each connection."""
+    """Accepts, on 127.0.0.1 if nothing else is said, and runs a behaviour on each connection."""
 
     def __init__(self, behaviour: Behaviour) -> None:
         self.behaviour = behaviour
@@ -43,9 +43,9 @@ class Server:
         """Number of connections whose behaviour has not ended."""
         return len(self._running) - 1
 
-    def start(self, port: int = 0) -> None:
+    def start(self, port: int = 0, host: str = "127.0.0.1") -> None:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.sock.bind(("127.0.0.1", port))
+        self.sock.bind((host, port))
         self.sock.listen(4096)
         self.sock.setblocking(False)
         self._spawn(self._accept())
@@ -81,10 +81,12 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def serving(behaviour: Behaviour, port: int = 0) -> AsyncIterator[Server]:
+async def serving(
+    behaviour: Behaviour, port: int = 0, *, host: str = "127.0.0.1"
+) -> AsyncIterator[Server]:
     """Run a server on the present loop."""
     server = Server(behaviour)
-    server.start(port)
+    server.start(port, host)
     try:
         yield server
     finally:

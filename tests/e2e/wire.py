@@ -7,6 +7,7 @@ import contextlib
 import socket
 import struct
 from collections.abc import AsyncIterator
+from typing import Any
 
 CHUNK = 262_144
 
@@ -61,13 +62,21 @@ class Wire:
         self.sock.close()
 
 
-async def dial(port: int, *, receive_buffer: int | None = None, timeout_s: float = 20.0) -> Wire:
-    """Return a connection to 127.0.0.1."""
+async def dial(
+    port: int,
+    *,
+    receive_buffer: int | None = None,
+    source: str | None = None,
+    timeout_s: float = 20.0,
+) -> Wire:
+    """Return a connection to 127.0.0.1, from an address of 127.0.0.0/8 if one is given."""
     sock = socket.socket()
     try:
         sock.setblocking(False)
         if receive_buffer is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if source is not None:
+            sock.bind((source, 0))
         async with asyncio.timeout(timeout_s):
             await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -78,7 +87,7 @@ async def dial(port: int, *, receive_buffer: int | None = None, timeout_s: float
 
 
 @contextlib.asynccontextmanager
-async def dialled(port: int, **options: float | None) -> AsyncIterator[Wire]:
+async def dialled(port: int, **options: Any) -> AsyncIterator[Wire]:
     """Give a connection and close it in the end."""
     wire = await dial(port, **options)
     try:
