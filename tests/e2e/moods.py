@@ -1,4 +1,4 @@
-"""An upstream server whose behaviour changes while it runs: well, refusing, resetting, silent, slow.
+"""An upstream server whose behaviour changes while it runs: well, dead, resetting, silent, slow.
 
 It keeps its port in every mood, so an endpoint can be broken and mended under a running daemon.
 """

@@ -48,15 +48,17 @@ async def test_a_sleeping_port_has_its_endpoints_left_alone(run_daemon):
 
 
 async def test_however_many_workers_there_are_checks_are_made_once(run_daemon):
-    async with serving(swallow) as server:
-        async with run_daemon(checked(server.port, workers=4, open="always")) as daemon:
-            await until(lambda: server.accepted)
-            before = server.accepted
-            await asyncio.sleep(2)
-            made = server.accepted - before
-            # Ten are due; four workers with checks of their own would make forty.
-            assert 6 <= made <= 14, made
-            assert await states(daemon) == ["healthy"]
+    async with (
+        serving(swallow) as server,
+        run_daemon(checked(server.port, workers=4, open="always")) as daemon,
+    ):
+        await until(lambda: server.accepted)
+        before = server.accepted
+        await asyncio.sleep(2)
+        made = server.accepted - before
+        # Ten are due; four workers with checks of their own would make forty.
+        assert 6 <= made <= 14, made
+        assert await states(daemon) == ["healthy"]
 
 
 async def test_a_waking_port_does_not_wait_for_every_check_that_makes_healthy(run_daemon):

@@ -59,16 +59,19 @@ async def is_in(daemon: Daemon, port: int, *states: str) -> bool:
 
 
 async def test_with_one_of_two_endpoints_refusing_no_client_sees_an_error(run_daemon):
-    async with moody("good") as good, moody("bad", "refuse") as bad:
-        async with run_daemon(healing(upstream(good.port, bad.port))) as daemon:
-            port = await daemon.port("acme/web")
-            load = await load_for([port], 100, 2, question=b"?")
-            assert load.failed == {}
-            assert set(load.answers) == {"good"}
-            view = (await endpoints(daemon))[str(bad.port)]
-            assert view["state"] == "ejected"
-            assert "5 failures in a row" in view["reason"]
-            print(f"slowest of {load.outcomes['served']}: {load.slowest_s * 1e3:.1f} ms")
+    async with (
+        moody("good") as good,
+        moody("bad", "refuse") as bad,
+        run_daemon(healing(upstream(good.port, bad.port))) as daemon,
+    ):
+        port = await daemon.port("acme/web")
+        load = await load_for([port], 100, 2, question=b"?")
+        assert load.failed == {}
+        assert set(load.answers) == {"good"}
+        view = (await endpoints(daemon))[str(bad.port)]
+        assert view["state"] == "ejected"
+        assert "5 failures in a row" in view["reason"]
+        print(f"slowest of {load.outcomes['served']}: {load.slowest_s * 1e3:.1f} ms")
 
 
 @pytest.mark.trial
@@ -143,16 +146,19 @@ async def served_by(port: int, name: str) -> bool:
 
 async def test_a_reset_before_the_first_byte_is_tried_elsewhere(run_daemon):
     """Of clients that wait for the server to speak: nothing went either way."""
-    async with serving_apart(echo) as other, moody("bad", "reset") as bad:
-        async with trickling("good") as good:
-            up = upstream(bad.port, good.port)
-            async with run_daemon(healing(up, other=other.port)) as daemon:
-                port = await daemon.port("acme/web")
-                load = await load_for([port], 50, 2)
-                assert load.failed == {}
-                view = (await endpoints(daemon))[str(bad.port)]
-                assert view["state"] == "ejected"
-                assert "reset" in view["reason"]
+    async with (
+        serving_apart(echo) as other,
+        moody("bad", "reset") as bad,
+        trickling("good") as good,
+    ):
+        up = upstream(bad.port, good.port)
+        async with run_daemon(healing(up, other=other.port)) as daemon:
+            port = await daemon.port("acme/web")
+            load = await load_for([port], 50, 2)
+            assert load.failed == {}
+            view = (await endpoints(daemon))[str(bad.port)]
+            assert view["state"] == "ejected"
+            assert "reset" in view["reason"]
 
 
 @contextlib.asynccontextmanager
@@ -162,23 +168,28 @@ async def trickling(name):
 
 
 async def test_a_server_that_resets_clients_who_spoke_first_is_out_after_five(run_daemon):
-    async with moody("good") as good, moody("bad", "reset") as bad:
-        async with run_daemon(healing(upstream(good.port, bad.port))) as daemon:
-            port = await daemon.port("acme/web")
-            outcomes = Counter([(await try_once(port, question=b"?"))[0] for _ in range(60)])
-            # Each of the two workers may see four before one of them sees the fifth.
-            assert outcomes["served"] >= 60 - 2 * 5, outcomes
-            assert await is_in(daemon, bad.port, "ejected")
+    async with (
+        moody("good") as good,
+        moody("bad", "reset") as bad,
+        run_daemon(healing(upstream(good.port, bad.port))) as daemon,
+    ):
+        port = await daemon.port("acme/web")
+        outcomes = Counter([(await try_once(port, question=b"?"))[0] for _ in range(60)])
+        # Each of the two workers may see four before one of them sees the fifth.
+        assert outcomes["served"] >= 60 - 2 * 5, outcomes
+        assert await is_in(daemon, bad.port, "ejected")
 
 
 async def test_a_slow_server_is_no_bad_server(run_daemon):
-    async with moody("slow-and-steady", "trickle") as slow:
-        async with run_daemon(healing(upstream(slow.port))) as daemon:
-            port = await daemon.port("acme/web")
-            async with dialled(port) as wire:
-                assert await wire.exactly(15) == b"slow-and-steady"
-            (one,) = (await endpoints(daemon)).values()
-            assert (one["state"], one["failures"]) == ("unchecked", 0)
+    async with (
+        moody("slow-and-steady", "trickle") as slow,
+        run_daemon(healing(upstream(slow.port))) as daemon,
+    ):
+        port = await daemon.port("acme/web")
+        async with dialled(port) as wire:
+            assert await wire.exactly(15) == b"slow-and-steady"
+        (one,) = (await endpoints(daemon)).values()
+        assert (one["state"], one["failures"]) == ("unchecked", 0)
 
 
 async def test_a_server_that_accepts_and_says_nothing_is_left_when_that_was_asked_for(run_daemon):
@@ -223,63 +234,72 @@ def flap_document(*ports):
     "duration_s", [6, pytest.param(60, marks=[pytest.mark.trial, pytest.mark.timeout(180)])]
 )
 async def test_flapping_every_second_costs_one_client_in_a_hundred_at_most(run_daemon, duration_s):
-    async with moody("steady") as steady, moody("flapping") as restless:
-        async with run_daemon(flap_document(steady.port, restless.port)) as daemon:
-            port = await daemon.port("acme/web")
-            async with Rate([port], 100, question=b"?") as load, flapping(restless, 1.0):
-                await asyncio.sleep(duration_s)
-                await load.stop()
-            total = sum(load.load.outcomes.values())
-            failed = sum(load.load.failed.values())
-            print(f"{failed} of {total} failed: {load.load.failed}; {dict(load.load.answers)}")
-            assert failed <= total / 100
-            assert load.load.answers["flapping"] > 0
+    async with (
+        moody("steady") as steady,
+        moody("flapping") as restless,
+        run_daemon(flap_document(steady.port, restless.port)) as daemon,
+    ):
+        port = await daemon.port("acme/web")
+        async with Rate([port], 100, question=b"?") as load, flapping(restless, 1.0):
+            await asyncio.sleep(duration_s)
+            await load.stop()
+        total = sum(load.load.outcomes.values())
+        failed = sum(load.load.failed.values())
+        print(f"{failed} of {total} failed: {load.load.failed}; {dict(load.load.answers)}")
+        assert failed <= total / 100
+        assert load.load.answers["flapping"] > 0
 
 
 async def test_an_endpoint_that_dies_is_out_and_back_within_three_seconds(run_daemon):
-    async with moody("steady") as steady, moody("mortal") as mortal:
-        async with run_daemon(flap_document(steady.port, mortal.port)) as daemon:
-            port = await daemon.port("acme/web")
-            async with Rate([port], 50, question=b"?"):
+    async with (
+        moody("steady") as steady,
+        moody("mortal") as mortal,
+        run_daemon(flap_document(steady.port, mortal.port)) as daemon,
+    ):
+        port = await daemon.port("acme/web")
+        async with Rate([port], 50, question=b"?"):
+            await until(lambda: is_in(daemon, mortal.port, "healthy"))
+            for _ in range(3):
+                began_s = time.monotonic()
+                await mortal.turn("refuse")
+                await until(lambda: is_in(daemon, mortal.port, "unhealthy", "ejected"))
+                out_s = time.monotonic() - began_s
+                await asyncio.sleep(1)
+                began_s = time.monotonic()
+                await mortal.turn("well")
                 await until(lambda: is_in(daemon, mortal.port, "healthy"))
-                for _ in range(3):
-                    began_s = time.monotonic()
-                    await mortal.turn("refuse")
-                    await until(lambda: is_in(daemon, mortal.port, "unhealthy", "ejected"))
-                    out_s = time.monotonic() - began_s
-                    await asyncio.sleep(1)
-                    began_s = time.monotonic()
-                    await mortal.turn("well")
-                    await until(lambda: is_in(daemon, mortal.port, "healthy"))
-                    back_s = time.monotonic() - began_s
-                    print(f"out after {out_s:.2f} s, back after {back_s:.2f} s")
-                    assert max(out_s, back_s) <= LATER_S
-                await until(lambda: served_by(port, "mortal"))
+                back_s = time.monotonic() - began_s
+                print(f"out after {out_s:.2f} s, back after {back_s:.2f} s")
+                assert max(out_s, back_s) <= LATER_S
+            await until(lambda: served_by(port, "mortal"))
 
 
 async def test_every_change_of_an_endpoint_is_an_event_with_its_reason(run_daemon):
-    async with moody("steady") as steady, moody("mortal") as mortal:
-        async with run_daemon(flap_document(steady.port, mortal.port)) as daemon:
-            await until(lambda: is_in(daemon, mortal.port, "healthy"))
-            await mortal.turn("refuse")
-            await until(lambda: is_in(daemon, mortal.port, "unhealthy"))
-            await steady.turn("refuse")
-            await until(lambda: is_in(daemon, steady.port, "unhealthy"))
-            await until(lambda: in_panic(daemon))
-            await mortal.turn("well")
-            await steady.turn("well")
-            await until(lambda: is_in(daemon, mortal.port, "healthy"))
-            await until(lambda: is_in(daemon, steady.port, "healthy"))
-            events = await daemon.items("events")
-            seen = [one["event"] for one in events if one["object"] == "upstream/up"]
-            for name in (
-                "endpoint_healthy",
-                "endpoint_unhealthy",
-                "upstream_panic",
-                "upstream_panic_over",
-            ):
-                assert name in seen, seen
-            assert all(one["reason"] for one in events)
+    async with (
+        moody("steady") as steady,
+        moody("mortal") as mortal,
+        run_daemon(flap_document(steady.port, mortal.port)) as daemon,
+    ):
+        await until(lambda: is_in(daemon, mortal.port, "healthy"))
+        await mortal.turn("refuse")
+        await until(lambda: is_in(daemon, mortal.port, "unhealthy"))
+        await steady.turn("refuse")
+        await until(lambda: is_in(daemon, steady.port, "unhealthy"))
+        await until(lambda: in_panic(daemon))
+        await mortal.turn("well")
+        await steady.turn("well")
+        await until(lambda: is_in(daemon, mortal.port, "healthy"))
+        await until(lambda: is_in(daemon, steady.port, "healthy"))
+        events = await daemon.items("events")
+        seen = [one["event"] for one in events if one["object"] == "upstream/up"]
+        for name in (
+            "endpoint_healthy",
+            "endpoint_unhealthy",
+            "upstream_panic",
+            "upstream_panic_over",
+        ):
+            assert name in seen, seen
+        assert all(one["reason"] for one in events)
 
 
 async def in_panic(daemon: Daemon) -> bool:

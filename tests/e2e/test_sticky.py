@@ -29,20 +29,23 @@ async def who_serves(port, clients=CLIENTS):
 
 
 async def test_a_rising_weight_moves_clients_into_the_canary_and_nobody_out(run_daemon):
-    async with serving(name_and_close("v1")) as v1, serving(name_and_close("v2")) as v2:
-        async with run_daemon(two(v1.port, v2.port, sticky="source_ip")) as daemon:
-            port = await daemon.port("acme/web")
-            in_canary: set[str] = set()
-            for weight in (0, 5, 25, 50, 100):
-                await daemon.set_split("acme/web", v1=100 - weight, v2=weight)
-                first, again = await who_serves(port), await who_serves(port)
-                assert first == again
-                now = {client for client, name in first.items() if name == "v2"}
-                assert in_canary <= now
-                share = len(now) / len(CLIENTS)
-                print(f"weight {weight}: {share:.0%} of {len(CLIENTS)} clients")
-                assert abs(share - weight / 100) < 0.1
-                in_canary = now
+    async with (
+        serving(name_and_close("v1")) as v1,
+        serving(name_and_close("v2")) as v2,
+        run_daemon(two(v1.port, v2.port, sticky="source_ip")) as daemon,
+    ):
+        port = await daemon.port("acme/web")
+        in_canary: set[str] = set()
+        for weight in (0, 5, 25, 50, 100):
+            await daemon.set_split("acme/web", v1=100 - weight, v2=weight)
+            first, again = await who_serves(port), await who_serves(port)
+            assert first == again
+            now = {client for client, name in first.items() if name == "v2"}
+            assert in_canary <= now
+            share = len(now) / len(CLIENTS)
+            print(f"weight {weight}: {share:.0%} of {len(CLIENTS)} clients")
+            assert abs(share - weight / 100) < 0.1
+            in_canary = now
 
 
 async def test_without_fallback_a_dead_member_keeps_its_share_and_refuses_it(run_daemon):

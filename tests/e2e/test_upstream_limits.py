@@ -19,26 +19,25 @@ def limited(port, most, workers=3, **more):
 
 
 async def test_a_limit_is_never_exceeded_and_all_of_it_is_given(run_daemon):
-    async with serving(identify("up")) as server:
-        async with run_daemon(limited(server.port, 20)) as daemon:
-            port = await daemon.port("acme/web")
-            async with contextlib.AsyncExitStack() as held:
+    async with serving(identify("up")) as server, run_daemon(limited(server.port, 20)) as daemon:
+        port = await daemon.port("acme/web")
+        async with contextlib.AsyncExitStack() as held:
 
-                async def one():
-                    wire = await held.enter_async_context(dialled(port))
-                    try:
-                        return await wire.receive(2)
-                    except ConnectionResetError:
-                        return b"refused"
+            async def one():
+                wire = await held.enter_async_context(dialled(port))
+                try:
+                    return await wire.receive(2)
+                except ConnectionResetError:
+                    return b"refused"
 
-                got = await asyncio.gather(*(one() for _ in range(60)))
-                assert got.count(b"up") == 20
-                assert got.count(b"refused") == 40
-                assert server.live == 20
-                view = await daemon.listener("acme/web")
-                assert view["rejected"] == {"upstream_full": 40}
-            await until(lambda: server.live == 0)
-            assert await try_once(port) == ("served", "up")
+            got = await asyncio.gather(*(one() for _ in range(60)))
+            assert got.count(b"up") == 20
+            assert got.count(b"refused") == 40
+            assert server.live == 20
+            view = await daemon.listener("acme/web")
+            assert view["rejected"] == {"upstream_full": 40}
+        await until(lambda: server.live == 0)
+        assert await try_once(port) == ("served", "up")
 
 
 async def test_those_who_wait_are_served_in_their_turn_and_nobody_else_waits(run_daemon):
@@ -85,11 +84,13 @@ async def test_a_slot_that_another_worker_frees_is_noticed(run_daemon):
 
 async def test_who_waits_too_long_is_refused(run_daemon):
     queue = {"size": 5, "timeout": "300ms"}
-    async with serving(identify("up")) as server:
-        async with run_daemon(limited(server.port, 1, workers=1, queue=queue)) as daemon:
-            port = await daemon.port("acme/web")
-            async with dialled(port) as first:
-                assert await first.receive(2) == b"up"
-                assert (await try_once(port))[0] == "reset"
-            view = await daemon.listener("acme/web")
-            assert view["rejected"] == {"queue_timeout": 1}
+    async with (
+        serving(identify("up")) as server,
+        run_daemon(limited(server.port, 1, workers=1, queue=queue)) as daemon,
+    ):
+        port = await daemon.port("acme/web")
+        async with dialled(port) as first:
+            assert await first.receive(2) == b"up"
+            assert (await try_once(port))[0] == "reset"
+        view = await daemon.listener("acme/web")
+        assert view["rejected"] == {"queue_timeout": 1}
