@@ -89,8 +89,20 @@ async def redis(folder: Path) -> AsyncIterator[int]:
 @contextlib.asynccontextmanager
 async def nginx(folder: Path, files: Path | None = None) -> AsyncIterator[int]:
     """Run an nginx that answers `hello` at `/` and serves `files`; give its port."""
-    port = ports.block(1)
     root = f"location /files/ {{ alias {files}/; }}" if files else ""
+    server = f"""
+        listen 127.0.0.1:PORT backlog=4096;
+        location / {{ return 200 "hello\\n"; }}
+        {root}
+    """
+    async with nginx_server(folder, server) as port:
+        yield port
+
+
+@contextlib.asynccontextmanager
+async def nginx_server(folder: Path, server: str) -> AsyncIterator[int]:
+    """Run an nginx with this `server` block, in which PORT stands for its port; give the port."""
+    port = ports.block(1)
     (folder / "nginx.conf").write_text(
         f"""
         daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx-error.log;
@@ -101,11 +113,7 @@ async def nginx(folder: Path, files: Path | None = None) -> AsyncIterator[int]:
             client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
             fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi;
             scgi_temp_path {folder}/scgi;
-            server {{
-                listen 127.0.0.1:{port} backlog=4096;
-                location / {{ return 200 "hello\\n"; }}
-                {root}
-            }}
+            server {{ {server.replace("PORT", str(port))} }}
         }}
         """
     )
