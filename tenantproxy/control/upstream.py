@@ -43,7 +43,7 @@ class Upstream:
 
     __slots__ = (
         "addresses", "block", "choice", "discovery_reason", "ejections", "endpoints", "failed",
-        "id", "known", "overdue", "panic", "passed", "reasons", "routes", "sent", "spec", "task",
+        "id", "known", "literal", "overdue", "panic", "passed", "reasons", "routes", "sent", "spec", "task",
         "timer", "users",
     )  # fmt: skip
 
@@ -54,15 +54,17 @@ class Upstream:
         self.sent = False
         """The workers know it."""
         self.addresses: tuple[Address, ...] = ()
-        """What was found, every place once."""
+        """What was found, in the order of the document or of the source."""
         self.reasons: Mapping[str, str] = {}
         """Of endpoints in the document that could not be resolved the last time, and why."""
+        self.literal = False
+        """Nothing is to be found: the document says every address."""
         self.known = False
         """Something has been found, so what comes from now on is a change."""
         self.discovery_reason = ""
         """Why nothing could be learned the last time; what was found before is kept."""
         self.endpoints: dict[Place, Endpoint] = {}
-        """Empty until the first use, then one for each of `addresses`."""
+        """Empty until the first use, then one for each of `places`."""
         self.users = 0
         """Listeners that are awake and name it."""
         self.choice: Choice[Place] | None = None
@@ -85,34 +87,51 @@ class Upstream:
     def awake(self) -> bool:
         return self.users > 0
 
-    @property
-    def literal(self) -> bool:
-        """Nothing is to be found: the document says every address."""
-        return self.spec.discovery is None and all(map(literal, self.spec.endpoints))
-
     def respec(self, spec: UpstreamSpec) -> None:
-        """Take another spec; what was found stays found where the host, or the name, stays."""
+        """Take another spec; what was found stays found where the host, or the name, stays.
+
+        With another discovery it stays until that has found something, or failed.
+        """
         old, self.spec = self.spec, spec
         if spec.discovery is not None:
-            if spec.discovery != old.discovery:
-                self.addresses, self.reasons, self.discovery_reason = (), {}, ""
-                self.known = False
+            self.literal = False
+            self.known = self.known and spec.discovery == old.discovery
             return
         hosts = {str(one): one.host for one in old.endpoints}
         before: dict[str, list[Address]] = {}
         for address in self.addresses:
             if address.listed in hosts:
                 before.setdefault(hosts[address.listed], []).append(address)
+        self.known = self.known and old.discovery is None
         self._begin(before)
 
     def take(self, found: Found) -> None:
         """Know what was found; a name of the document that fails keeps the addresses it had."""
         reasons = dict(found.reasons)
-        stale = [one for one in self.addresses if one.listed in reasons]
-        self.addresses = _merged((*found.addresses, *stale))
+        lost = reasons.keys() - {one.listed for one in found.addresses}
+        stale = [one for one in self.addresses if one.listed in lost]
+        self.addresses = (*found.addresses, *stale)
         self.reasons = reasons
         self.known = True
         self.discovery_reason = ""
+
+    def lack(self, reason: str) -> None:
+        """Know that nothing could be learned; what another discovery had found ends here."""
+        if not self.known:
+            self._begin({})
+        self.discovery_reason = reason
+
+    def places(self) -> dict[Place, Address]:
+        """Return what is there, every place once; one that is there twice has both weights."""
+        found: dict[Place, Address] = {}
+        for one in self.addresses:
+            place = (one.host, one.port)
+            if (same := found.get(place)) is None:
+                found[place] = one
+            else:
+                weight, priority = same.weight + one.weight, min(same.priority, one.priority)
+                found[place] = replace(same, weight=weight, priority=priority)
+        return found
 
     def standings(self) -> list[Standing[Place]]:
         """Return every endpoint as the choice sees it, in the order of `addresses`."""
@@ -136,19 +155,23 @@ class Upstream:
         """Begin with what the document says and what was found `before` for its hosts."""
         addresses: list[Address] = []
         reasons: dict[str, str] = {}
+        self.literal = self.spec.discovery is None
         for one in self.spec.endpoints:
             here, listed = literal(one), str(one)
             if here is not None:
                 addresses.append(Address(here, one.port, one.weight, listed=listed))
-            elif one.host in before:
+                continue
+            self.literal = False
+            if one.host in before:
                 addresses += (
                     replace(found, port=one.port, weight=one.weight, listed=listed)
                     for found in before[one.host]
                 )
             else:
                 reasons[listed] = _NOT_YET
-        self.addresses, self.reasons = _merged(addresses), reasons
+        self.addresses, self.reasons = tuple(addresses), reasons
         self.known = self.known or self.literal
+        self.discovery_reason = ""
 
 
 def literal(endpoint: EndpointSpec) -> str | None:
@@ -163,21 +186,13 @@ def literal(endpoint: EndpointSpec) -> str | None:
     return str(address)
 
 
-def written(address: Address) -> str:
-    """Return an endpoint as people know it: `web:80` of the document, or as it was found."""
+def shown(address: Address, spec: UpstreamSpec) -> str:
+    """Return an endpoint as people know it: as the document says, or as discovery found it."""
+    srv = spec.discovery is not None and spec.discovery.kind == "srv"
+    host = address.name if srv and address.name else address.host
+    return address.listed or str(EndpointSpec(host, address.port))
+
+
+def checked_as(address: Address) -> str:
+    """Return the endpoint under its name, for the Host header of checks."""
     return address.listed or str(EndpointSpec(address.name or address.host, address.port))
-
-
-def _merged(addresses: Iterable[Address]) -> tuple[Address, ...]:
-    """Return every place once; one that is there twice has the weight of both."""
-    found: dict[Place, Address] = {}
-    for one in addresses:
-        place = (one.host, one.port)
-        if (same := found.get(place)) is not None:
-            one = replace(  # noqa: PLW2901 - the two are one
-                same,
-                weight=same.weight + one.weight,
-                priority=min(same.priority, one.priority),
-            )
-        found[place] = one
-    return tuple(found.values())
