@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from tenantproxy.control.events import Events
 from tenantproxy.control.upstream import Place, Upstream, literal, shown
 from tenantproxy.discovery.source import Address, Failed, Found, Source
+from tenantproxy.discovery.static import NOT_YET
 from tenantproxy.model.spec import UpstreamSpec
 from tenantproxy.tasks import Background
 
@@ -51,11 +52,11 @@ class Following:
         items = self._source_of(upstream.spec).follow()
         try:
             async for item in items:
-                if isinstance(item, Found):
-                    self._found(upstream, item)
-                else:
+                if isinstance(item, Failed):
                     self._failed(upstream, item)
-                if once:
+                else:
+                    self._found(upstream, item)
+                if once and _complete(item):
                     return
         finally:
             await _close(items)
@@ -73,7 +74,7 @@ class Following:
         reasons, addresses, before = upstream.reasons, upstream.addresses, upstream.places()
         upstream.take(item)
         for listed, reason in upstream.reasons.items():
-            if reasons.get(listed) != reason:
+            if reason not in (NOT_YET, reasons.get(listed)):
                 self._note(upstream, "upstream_unresolved", reason, level="warning")
         if upstream.spec.discovery is None:
             self._tell_names(upstream, addresses, failed_before=reasons)
@@ -82,7 +83,8 @@ class Following:
             self._note(upstream, "upstream_resolved", f"{upstream.spec.discovery} is {found}")
         if known:
             self._tell_changes(upstream, before, upstream.places())
-        self._on_found(upstream)
+        if upstream.addresses != addresses:
+            self._on_found(upstream)
 
     def _tell_names(
         self,
@@ -135,6 +137,11 @@ def _listed(hosts: list[str]) -> str:
     more = len(hosts) - _SHOWN
     shown_hosts = ", ".join(hosts[:_SHOWN])
     return f"{shown_hosts} and {more} more" if more > 0 else shown_hosts
+
+
+def _complete(item: Found | Failed) -> bool:
+    """Say whether every name was asked for."""
+    return isinstance(item, Failed) or NOT_YET not in dict(item.reasons).values()
 
 
 async def _close(items: AsyncIterator[Found | Failed]) -> None:

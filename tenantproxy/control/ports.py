@@ -248,6 +248,7 @@ class Ports:
     def worker_lost(self, worker: int) -> None:
         """Settle the books and wait no more for its answers."""
         known = self.registry.settle(worker, clock.monotonic_s())
+        self._upstreams.worker_lost(worker)
         self._orders.worker_lost(worker)
         for one in known:
             if one.draining_on and worker in one.draining_on:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import itertools
-import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from tenantproxy import clock
+from tenantproxy.discovery.literal import literal as written_address
+from tenantproxy.discovery.literal import zone_is_here
 from tenantproxy.discovery.source import Address, Found
+from tenantproxy.discovery.static import NOT_YET
 from tenantproxy.model.endpoints import Choice, EndpointHealth, Standing, choose
 from tenantproxy.model.spec import EndpointSpec, UpstreamSpec
 
@@ -18,8 +20,6 @@ Place = tuple[str, int]
 
 _numbers = itertools.count(1)
 """Of upstreams and endpoints: workers know them by number."""
-
-_NOT_YET = "not resolved yet"
 
 
 class Endpoint:
@@ -43,13 +43,15 @@ class Upstream:
 
     __slots__ = (
         "addresses", "block", "choice", "discovery_reason", "ejections", "endpoints", "failed",
-        "id", "known", "literal", "overdue", "panic", "passed", "reasons", "routes", "sent", "spec", "task",
-        "timer", "users",
+        "id", "known", "literal", "overdue", "panic", "passed", "reasons", "routes", "sent",
+        "since_s", "spec", "task", "timer", "users",
     )  # fmt: skip
 
     def __init__(self, spec: UpstreamSpec) -> None:
         self.id = next(_numbers)
         self.spec = spec
+        self.since_s = clock.monotonic_s()
+        """CLOCK_MONOTONIC of its beginning."""
         self.block: int | None = None
         self.sent = False
         """The workers know it."""
@@ -106,10 +108,16 @@ class Upstream:
         self._begin(before)
 
     def take(self, found: Found) -> None:
-        """Know what was found; a name of the document that fails keeps the addresses it had."""
+        """Know what was found; a name of the document that fails keeps the addresses it had.
+
+        So does one that was not asked for yet: sources begin anew when the upstream wakes.
+        """
         reasons = dict(found.reasons)
         lost = reasons.keys() - {one.listed for one in found.addresses}
         stale = [one for one in self.addresses if one.listed in lost]
+        for listed in {one.listed for one in stale}:
+            if reasons[listed] == NOT_YET:
+                del reasons[listed]
         self.addresses = (*found.addresses, *stale)
         self.reasons = reasons
         self.known = True
@@ -168,7 +176,7 @@ class Upstream:
                     for found in before[one.host]
                 )
             else:
-                reasons[listed] = _NOT_YET
+                reasons[listed] = NOT_YET
         self.addresses, self.reasons = tuple(addresses), reasons
         self.known = self.known or self.literal
         self.discovery_reason = ""
@@ -176,14 +184,8 @@ class Upstream:
 
 def literal(endpoint: EndpointSpec) -> str | None:
     """Return an IP address as it is; None for a name, or for a zone that this host lacks."""
-    try:
-        address = ipaddress.ip_address(endpoint.host)
-        zone = address.scope_id if isinstance(address, ipaddress.IPv6Address) else None
-        if zone is not None and not zone.isdigit():
-            socket.if_nametoindex(zone)
-    except (OSError, ValueError):
-        return None
-    return str(address)
+    ip = written_address(endpoint.host)
+    return ip if ip is not None and zone_is_here(ip) else None
 
 
 def shown(address: Address, spec: UpstreamSpec) -> str:

@@ -81,7 +81,7 @@ class UpstreamOrders:
     def _endpoints(
         upstream: Upstream,
         used: list[Endpoint],
-        names: bool,  # noqa: FBT001 - one caller
+        names: bool,
         now_s: float,
     ) -> list[EndpointOrder]:
         window_s, slowly = upstream.spec.slow_start_s, upstream.ramping(now_s)
