@@ -105,15 +105,16 @@ class Following:
     def _tell_changes(
         self, upstream: Upstream, before: Mapping[Place, Address], now: Mapping[Place, Address]
     ) -> None:
-        for event, some, others in (
-            ("endpoint_added", now, before),
-            ("endpoint_removed", before, now),
-        ):
-            for place, address in some.items():
-                if place not in others:
-                    name = shown(address, upstream.spec)
-                    why = f"{address.host} is {'new' if event == 'endpoint_added' else 'gone'}"
-                    self._note(upstream, event, why, endpoint=name)
+        """Note who came and who went; a name's first address is no newcomer."""
+        had_some = {one.listed for one in before.values()} | {""}
+        for place, one in now.items():
+            if place not in before and one.listed in had_some:
+                name = shown(one, upstream.spec)
+                self._note(upstream, "endpoint_added", f"{one.host} is new", endpoint=name)
+        for place, one in before.items():
+            if place not in now:
+                name = shown(one, upstream.spec)
+                self._note(upstream, "endpoint_removed", f"{one.host} is gone", endpoint=name)
 
     def _note(
         self, upstream: Upstream, event: str, reason: str, *, level: str = "info", **more: str

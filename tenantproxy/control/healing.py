@@ -71,7 +71,7 @@ class Healing:
                 self._watch(upstream, one)
         if any(one.health.ejected_until_s is not None for one in upstream.endpoints.values()):
             self._due(upstream)
-        elif upstream.ramping(clock.monotonic_s()):
+        elif upstream.ramps:
             self._on_change(upstream)
 
     def rest(self, upstream: Upstream) -> None:
@@ -187,9 +187,9 @@ class Healing:
         upstream.choice = now
         if now.panic != upstream.panic:
             self._tell_panic(upstream, panic=now.panic)
-        ramps = upstream.ramping(now_s)
-        self._arm(upstream, now_s, ramps=ramps)
-        return ramps or now != before
+        ramped, upstream.ramps = upstream.ramps, upstream.ramping(now_s)
+        self._arm(upstream, now_s)
+        return upstream.ramps or ramped or now != before
 
     def _eject(self, upstream: Upstream, now_s: float) -> None:
         overdue, rule = upstream.overdue, upstream.spec.outlier
@@ -210,7 +210,7 @@ class Healing:
             else:
                 full.add(one.address.priority)
 
-    def _arm(self, upstream: Upstream, now_s: float, *, ramps: bool) -> None:
+    def _arm(self, upstream: Upstream, now_s: float) -> None:
         """Set the timer to what comes next, if anything does."""
         self._disarm(upstream)
         if not upstream.awake:
@@ -220,7 +220,7 @@ class Healing:
             for one in upstream.endpoints.values()
             if one.health.ejected_until_s is not None
         ]
-        if ramps:
+        if upstream.ramps:
             times.append(now_s + max(SHORTEST_STEP_S, upstream.spec.slow_start_s / STEPS))
         if times:
             wait_s = max(0.0, min(times) - now_s)

@@ -62,6 +62,7 @@ class Telling:
         """Let workers forget it."""
         self._changed.pop(upstream, None)
         if upstream.sent:
+            upstream.sent = False
             self._fleet.broadcast([DropUpstreams((upstream.id,))])
 
     def close(self) -> None:

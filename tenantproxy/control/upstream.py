@@ -43,8 +43,8 @@ class Upstream:
 
     __slots__ = (
         "addresses", "block", "choice", "discovery_reason", "ejections", "endpoints", "failed",
-        "id", "known", "literal", "overdue", "panic", "passed", "reasons", "routes", "sent",
-        "since_s", "spec", "task", "timer", "users",
+        "id", "known", "literal", "overdue", "panic", "passed", "ramps", "reasons", "routes",
+        "sent", "since_s", "spec", "task", "timer", "users",
     )  # fmt: skip
 
     def __init__(self, spec: UpstreamSpec) -> None:
@@ -73,6 +73,8 @@ class Upstream:
         """Where its connections go, as workers were told."""
         self.panic = False
         """It was said that too few endpoints are usable."""
+        self.ramps = False
+        """Workers were told of weights of a slow start."""
         self.overdue: dict[Place, str] | None = None
         """Endpoints that failed too often to stay, and the last failure of each."""
         self.ejections = self.passed = self.failed = 0
