@@ -3,10 +3,6 @@
 import asyncio
 from dataclasses import replace
 
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from tenantproxy.model.spec import (
     EndpointSpec,
     HealthRule,

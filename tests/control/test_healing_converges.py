@@ -3,6 +3,7 @@
 import asyncio
 from unittest.mock import patch
 
+import pytest
 import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,14 @@ from tests.control.healing_support import FakeProber, a_rig
 from tests.control.support import until
 
 WORKERS = 2
+
+
+@pytest.fixture(scope="module", autouse=True)
+def a_loop_before():
+    """The first loop of a process opens a pipe that libuv keeps for all that follow."""
+    uvloop.run(asyncio.sleep(0))
+
+
 places = st.integers(0, 5)
 specs = st.builds(
     UpstreamSpec,

@@ -7,7 +7,7 @@ import pytest
 
 from tenantproxy.control import upstreams as upstreams_module
 from tenantproxy.discovery.source import Failed
-from tenantproxy.model.spec import Discovery, TcpCheck, HealthRule, UpstreamSpec
+from tenantproxy.model.spec import Discovery, HealthRule, TcpCheck, UpstreamSpec
 from tests.control.healing_support import found
 from tests.control.support import until, upstream
 
