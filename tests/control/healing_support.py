@@ -83,7 +83,8 @@ class _Source:
         try:
             while True:
                 async with sources._more:
-                    await sources._more.wait_for(lambda: sources._numbers.get(name, 0) > seen)
+                    while sources._numbers.get(name, 0) == seen:
+                        await sources._more.wait()
                     seen = sources._numbers[name]
                 yield sources._latest[name]
         finally:

@@ -79,7 +79,7 @@ def test_names_for_tls_are_sent_where_the_rule_gives_none(orders):
 
 def test_weights_are_scaled_while_one_starts_slowly(orders):
     one = used(upstream("v1", 80, 81, slow_start_s=10.0))
-    first, second = one.endpoints.values()
+    _, second = one.endpoints.values()
     second.health = EndpointHealth.arrived(100.0, among_others=True)
     assert [e.weight for e in orders.order(one, 100.0).endpoints] == [100, 10]
     assert [e.weight for e in orders.order(one, 105.0).endpoints] == [100, 55]
