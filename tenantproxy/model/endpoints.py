@@ -211,8 +211,13 @@ class EndpointHealth:
 def _into(
     old: EndpointHealth, state: EndpointState, reason: str, now_s: float
 ) -> tuple[EndpointHealth, Change]:
-    """Return it in a state other than `ejected`, and the change."""
+    """Return it in a state other than `ejected`, and the change.
+
+    One that comes back was not used meanwhile, so the workers have forgotten their numbers. In
+    panic they have not: then it is out again with its next failure, for it never stopped failing.
+    """
     was_out, usable = old.state == "ejected", state in _USABLE
+    back = usable and not old.usable
     new = replace(
         old,
         state=state,
@@ -221,7 +226,8 @@ def _into(
         fresh=old.fresh or state == "unchecked",
         failures=0,
         ejected_until_s=None,
-        ramp_from_s=now_s if usable and not old.usable else old.ramp_from_s,
+        ramp_from_s=now_s if back else old.ramp_from_s,
+        seen=() if back else old.seen,
         calm_from_s=now_s if was_out else old.calm_from_s,
     )
     event: Event = "healthy" if usable else "unhealthy"
