@@ -26,7 +26,7 @@ WEIGHT_SCALE: Final = 100
 """Weights are this many times as large while any endpoint starts slowly."""
 
 _SLACK: Final = 1e-9
-"""0.1 * 30 is a little more than 3, 0.29 * 100 a little less than 29."""
+"""0.07 * 100 is a little more than 7, 0.29 * 100 a little less than 29."""
 _USABLE: Final = frozenset[EndpointState](("healthy", "unchecked"))
 
 
@@ -312,9 +312,9 @@ def ramp(age_s: float, window_s: float) -> float:
 def scaled_weight(weight: int, factor: float) -> int:
     """Return a weight for the workers while any endpoint of the upstream starts slowly.
 
-    Those that do not have the factor 1.0. It is at least 1.
+    Those that do not have the factor 1.0.
     """
-    return max(1, round(weight * WEIGHT_SCALE * factor))
+    return round(weight * WEIGHT_SCALE * factor)
 
 
 def _checks(number: int) -> str:

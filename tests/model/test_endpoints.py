@@ -214,9 +214,23 @@ def test_without_the_rule_an_ejection_ends():
 
 
 def test_an_ejection_lasts_over_a_sleep_and_one_pass_ends_it_then():
-    slept = ejected(EndpointHealth()).rested()
+    slept = ejected(checked(EndpointHealth(), True)[0]).rested()
     assert slept.state == "ejected"
     assert checked(slept, True)[0].state == "healthy"
+    back, _ = slept.returned(30.0)
+    assert back.state == "healthy"
+    assert checked(back, False)[0].state == "unhealthy"
+
+
+def test_failures_before_a_sleep_do_not_count_after_it():
+    assert EndpointHealth().told(1, 4).rested().told(1, 5).failures == 1
+
+
+def test_one_that_nobody_has_checked_returns_as_the_checks_say_by_then():
+    out = ejected(EndpointHealth())
+    back, _ = out.returned(30.0)
+    assert (back.state, checked(back, False)[0].state) == ("unchecked", "unhealthy")
+    assert checked(out, True)[0].returned(30.0)[0].state == "healthy"
 
 
 def test_each_ejection_is_longer_up_to_the_most():
@@ -228,6 +242,7 @@ def test_each_ejection_is_longer_up_to_the_most():
         health, _ = health.returned(now_s)
     assert times == [30, 60, 90, 120, 150, 180, 210, 240, 270, 300, 300, 300, 300]
     assert health.ejections == 13
+    assert ejected(health, now_s + 20).ejected_until_s == now_s + 20 + 270
 
 
 def test_each_sweep_in_peace_makes_the_next_ejection_a_step_shorter():
@@ -347,6 +362,7 @@ def test_the_last_usable_one_of_its_priority_is_not_ejected():
     assert not may_eject(standings("healthy", "unhealthy"), 0, rule)
     assert not may_eject(standings("healthy", "healthy", priorities=[0, 1]), 0, rule)
     assert may_eject(standings("healthy", "unchecked"), 0, rule)
+    assert not may_eject(standings("unhealthy", "healthy"), 0, rule)
 
 
 # The choice
@@ -366,7 +382,7 @@ def test_with_less_than_the_share_usable_all_are_used_and_it_is_panic():
 
 def test_exactly_the_share_is_enough():
     assert not choose(standings("healthy", "unhealthy"), 0.5).panic
-    assert not choose(standings(*["healthy"] * 3, *["unhealthy"] * 27), 0.1).panic
+    assert not choose(standings(*["healthy"] * 7, *["unhealthy"] * 93), 0.07).panic
 
 
 def test_without_panic_only_usable_ones_are_used_and_maybe_none():
@@ -393,6 +409,8 @@ def test_panic_uses_the_first_priority_that_has_any_usable_one():
         "unhealthy", "unhealthy", "healthy", "unhealthy", "unhealthy", priorities=priorities
     )
     assert choose(some, 0.5) == Choice((2, 3, 4), 1, panic=True)
+    later = [*some, Standing(5, "healthy", 2), *(Standing(n, "ejected", 2) for n in (6, 7))]
+    assert choose(later, 0.5).used == (2, 3, 4)
     none = standings(*["unhealthy"] * 5, priorities=priorities)
     assert choose(none, 0.5) == Choice((0, 1), 0, panic=True)
 
