@@ -50,8 +50,8 @@ class Prober:
         self._slots = asyncio.Semaphore(at_once)
         self._watches: dict[int, _Watch] = {}
         self._groups: dict[str, _Group] = {}
-        self._starting = 0
-        """Watches of all groups that have not begun their first check."""
+        self._rushing = 0
+        """Of all groups."""
         self._ending: set[asyncio.Task[None]] = set()
 
     def watch(self, key: int, target: Target, group: str) -> None:
@@ -71,12 +71,13 @@ class Prober:
             return
         self.forget(key)
         watch = _Watch(key, target, self._group(group))
-        crowded = watch.group.starting >= FIRST_AT_ONCE or self._starting >= self._at_once
         self._watches[key] = watch
         watch.group.members += 1
-        watch.group.starting += 1
-        self._starting += 1
-        self._start(watch, target.rule.every_s * self._chance() if crowded else 0.0)
+        if watch.group.rushing < FIRST_AT_ONCE and self._rushing < self._at_once:
+            watch.rushes = True
+            watch.group.rushing += 1
+            self._rushing += 1
+        self._start(watch, 0.0 if watch.rushes else target.rule.every_s * self._chance())
 
     def forget(self, key: int) -> None:
         """Check it no more; a check under way ends without a result."""
@@ -129,10 +130,10 @@ class Prober:
             wait_s = max(0.0, began_s + period_s - monotonic_s())
 
     def _begun(self, watch: _Watch) -> None:
-        if not watch.begun:
-            watch.begun = True
-            watch.group.starting -= 1
-            self._starting -= 1
+        if watch.rushes:
+            watch.rushes = False
+            watch.group.rushing -= 1
+            self._rushing -= 1
 
     def _tell(self, watch: _Watch, result: Result) -> None:
         if self._watches.get(watch.key) is not watch:
@@ -146,23 +147,22 @@ class Prober:
 class _Group:
     """What the watches of one group share."""
 
-    __slots__ = ("members", "name", "slots", "starting")
+    __slots__ = ("members", "name", "rushing", "slots")
 
     def __init__(self, name: str, at_once: int) -> None:
         self.name = name
         self.slots = asyncio.Semaphore(at_once)
         self.members = 0
-        self.starting = 0
-        """Those that have not begun their first check."""
+        self.rushing = 0
+        """Those whose first check starts at once, and has not begun."""
 
 
 class _Watch:
     """One endpoint that is watched."""
 
-    __slots__ = ("begun", "group", "key", "target", "task")
+    __slots__ = ("group", "key", "rushes", "target", "task")
 
     def __init__(self, key: int, target: Target, group: _Group) -> None:
         self.key, self.target, self.group = key, target, group
-        self.begun = False
-        """Its first check has begun, or never will."""
+        self.rushes = False
         self.task: asyncio.Task[None] | None = None

@@ -26,7 +26,7 @@ WEIGHT_SCALE: Final = 100
 """Weights are this many times as large while any endpoint starts slowly."""
 
 _SLACK: Final = 1e-9
-"""0.1 * 30 is a little more than 3, 0.29 * 100 a little less than 29."""
+"""0.07 * 100 is a little more than 7, 0.29 * 100 a little less than 29."""
 _USABLE: Final = frozenset[EndpointState](("healthy", "unchecked"))
 
 
@@ -211,8 +211,13 @@ class EndpointHealth:
 def _into(
     old: EndpointHealth, state: EndpointState, reason: str, now_s: float
 ) -> tuple[EndpointHealth, Change]:
-    """Return it in a state other than `ejected`, and the change."""
+    """Return it in a state other than `ejected`, and the change.
+
+    One that comes back was not used meanwhile, so the workers have forgotten their numbers. In
+    panic they have not: then it is out again with its next failure, for it never stopped failing.
+    """
     was_out, usable = old.state == "ejected", state in _USABLE
+    back = usable and not old.usable
     new = replace(
         old,
         state=state,
@@ -221,7 +226,8 @@ def _into(
         fresh=old.fresh or state == "unchecked",
         failures=0,
         ejected_until_s=None,
-        ramp_from_s=now_s if usable and not old.usable else old.ramp_from_s,
+        ramp_from_s=now_s if back else old.ramp_from_s,
+        seen=() if back else old.seen,
         calm_from_s=now_s if was_out else old.calm_from_s,
     )
     event: Event = "healthy" if usable else "unhealthy"
@@ -306,9 +312,9 @@ def ramp(age_s: float, window_s: float) -> float:
 def scaled_weight(weight: int, factor: float) -> int:
     """Return a weight for the workers while any endpoint of the upstream starts slowly.
 
-    Those that do not have the factor 1.0. It is at least 1.
+    Those that do not have the factor 1.0.
     """
-    return max(1, round(weight * WEIGHT_SCALE * factor))
+    return round(weight * WEIGHT_SCALE * factor)
 
 
 def _checks(number: int) -> str:
