@@ -62,14 +62,12 @@ class Channel(aiodns.DNSResolver):
 class Channels:
     """The channel in use: made when it is needed, its configuration never older than a minute."""
 
-    def __init__(self, spec: DnsSpec, slots: Slots, *, resolv_conf: str | None = None) -> None:
+    def __init__(self, spec: DnsSpec, slots: Slots) -> None:
         self._spec, self._slots = spec, slots
         self._options: dict[str, Any] = {
             "timeout": min(spec.timeout_s / 3, _LONGEST_TRY_S),
             "tries": tries(spec.timeout_s),
         }
-        if resolv_conf is not None:
-            self._options["resolvconf_path"] = resolv_conf
         self._channel: Channel | None = None
         self._since_s = -math.inf
         self._why_not = ""
@@ -80,9 +78,10 @@ class Channels:
 
         Raises:
             OSError: c-ares cannot be used; the reason is the error's text.
+            DNSError: it is closed.
         """
         if self._closed:
-            raise OSError(WORDS[errno.ARES_ECANCELLED])
+            raise aiodns.error.DNSError(errno.ARES_ECANCELLED)
         if now_s - self._since_s >= RELOAD_EVERY_S:
             self._since_s = now_s
             await self._renew()

@@ -70,11 +70,10 @@ class Resolver:
     cost but a packet each. `timeout` and `attempts` of resolv.conf do not count.
     """
 
-    def __init__(self, spec: DnsSpec, *, resolv_conf: str | None = None) -> None:
-        """`resolv_conf` is read in place of /etc/resolv.conf."""
+    def __init__(self, spec: DnsSpec) -> None:
         self._spec = spec
         self._slots = Slots(each=LOOKUPS_EACH, total=LOOKUPS)
-        self._channels = cares.Channels(spec, self._slots, resolv_conf=resolv_conf)
+        self._channels = cares.Channels(spec, self._slots)
         self._system = system.SystemResolver()
 
     async def addresses(self, name: str, *, tenant: str, before: tuple[str, ...] = ()) -> Addresses:
