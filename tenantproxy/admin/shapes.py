@@ -87,7 +87,7 @@ _UPSTREAM: dict[str, Schema] = {
     "tenant": TEXT,
     "upstream": TEXT,
     "balance": TEXT,
-    "connect": closed(timeout=TEXT, tries=WHOLE),
+    "connect": closed(timeout=TEXT, tries=WHOLE, first_byte=MAYBE_TEXT, retry_budget=TEXT),
     "endpoints": array(
         closed(address=TEXT, weight=WHOLE, resolved=MAYBE_TEXT, usable=FLAG, reason=TEXT)
     ),
