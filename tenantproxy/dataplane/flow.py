@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tenantproxy.dataplane.balancer import Endpoint
+from tenantproxy.dataplane.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from tenantproxy.dataplane.listener import Listener, Route

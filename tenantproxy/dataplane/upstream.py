@@ -6,13 +6,8 @@ import errno
 from bisect import bisect_left
 
 from tenantproxy.dataplane import counters
-from tenantproxy.dataplane.balancer import (
-    Balancer,
-    Endpoint,
-    LeastConnections,
-    RoundRobin,
-    random_turn,
-)
+from tenantproxy.dataplane.balancer import Balancer, make_balancer, random_turn
+from tenantproxy.dataplane.endpoint import Endpoint
 from tenantproxy.dataplane.messages import UpstreamOrder
 
 _SUM = len(counters.BUCKETS_S) + 1
@@ -38,7 +33,7 @@ class Upstream:
         self.cells = cells
         """Its counter block, words of `counters.Upstream`."""
         self._by_address: dict[tuple[str, int], Endpoint] = {}
-        self.balancer: Balancer = RoundRobin((), random_turn())
+        self.balancer: Balancer = make_balancer("round_robin", (), random_turn())
         self.apply(order)
 
     def apply(self, order: UpstreamOrder) -> None:
@@ -58,8 +53,7 @@ class Upstream:
             endpoint.weight = wanted.weight
             known[address] = endpoint
         self._by_address = known
-        kind = RoundRobin if order.balance == "round_robin" else LeastConnections
-        self.balancer = kind(tuple(known.values()), self.balancer.turn)
+        self.balancer = make_balancer(order.balance, tuple(known.values()), self.balancer.turn)
 
     def retire(self) -> None:
         """Count into nothing from now on: the block may soon be another upstream's."""

@@ -12,8 +12,8 @@ import pytest
 
 from tenantproxy.dataplane import connector
 from tenantproxy.dataplane import messages as m
-from tenantproxy.dataplane.balancer import Endpoint
 from tenantproxy.dataplane.counters import Upstream
+from tenantproxy.dataplane.endpoint import Endpoint
 from tests.dataplane.support import (
     HOST,
     listener,
