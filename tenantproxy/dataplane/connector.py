@@ -18,6 +18,7 @@ from functools import partial
 
 from tenantproxy.clock import monotonic_s
 from tenantproxy.dataplane import counters
+from tenantproxy.dataplane.client import client_key
 from tenantproxy.dataplane.counters import Route
 from tenantproxy.dataplane.deadlines import Deadlines
 from tenantproxy.dataplane.endpoint import Endpoint
@@ -146,8 +147,10 @@ class Connector:
             else:
                 upstream.cells[_SLOTS] += 1
                 flow.slot = True
+        balancer = upstream.balancer
+        key = client_key(flow.client.sock) if balancer.keyed else b""
         while len(flow.tried) < upstream.tries:
-            endpoint = upstream.balancer.pick(flow.tried)
+            endpoint = balancer.pick(flow.tried, key)
             if endpoint is None or (flow.tried and not self._may_retry(upstream)):
                 break
             if not (reason := self._try(flow, endpoint)):

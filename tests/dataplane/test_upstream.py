@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import errno
+from typing import get_args
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tenantproxy.dataplane.balancer import LeastConnections
-from tenantproxy.dataplane.counters import BUCKETS_S
+from tenantproxy.dataplane.counters import BUCKETS_S, UPSTREAM_WORDS, WORD
 from tenantproxy.dataplane.counters import Upstream as Word
 from tenantproxy.dataplane.messages import EndpointOrder
 from tenantproxy.dataplane.upstream import Upstream, reason_of
+from tenantproxy.model.spec import Balance
 from tests.dataplane.support import upstream
+
+CELLS = memoryview(bytearray(UPSTREAM_WORDS * WORD)).cast("Q")
+"""A counter block of nobody."""
 
 
 @pytest.fixture
@@ -71,3 +78,32 @@ def test_replacing_it_keeps_the_endpoints_that_stay(one):
     assert before.weight == 5
     assert one.balancer.pick(()) is before or one.balancer.pick((before,)).live == 0
     assert before.live == 3
+
+
+@given(
+    st.sampled_from(get_args(Balance)),
+    st.lists(
+        st.dictionaries(st.integers(1, 24), st.integers(0, 200), max_size=20),
+        min_size=1,
+        max_size=6,
+    ),
+)
+def test_an_endpoint_that_was_taken_out_is_never_picked_again(balance, orders):
+    """Whatever the balancer remembered; control names only those that are to be used."""
+    one = Upstream(upstream(1, balance=balance), CELLS)
+    for endpoints in orders:
+        named = tuple(
+            EndpointOrder(number, number, "192.0.2.1", number, weight)
+            for number, weight in endpoints.items()
+        )
+        one.apply(upstream(1, balance=balance, endpoints=named))
+        usable = {number for number, weight in endpoints.items() if weight}
+        for client in range(30):
+            first = one.balancer.pick((), bytes([client]))
+            if first is None:
+                assert not usable
+                break
+            assert first.sockaddr[1] in usable
+            second = one.balancer.pick((first,), bytes([client]))
+            assert second is None or second.sockaddr[1] in usable - {first.sockaddr[1]}
+            first.live += 1
