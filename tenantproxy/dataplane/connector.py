@@ -24,11 +24,12 @@ from tenantproxy.dataplane.deadlines import Deadlines
 from tenantproxy.dataplane.endpoint import Endpoint
 from tenantproxy.dataplane.flow import Flow, Half, Socket, unread
 from tenantproxy.dataplane.holding import Holding
+from tenantproxy.dataplane.lending import LendingPump
 from tenantproxy.dataplane.listener import CLOSED, REJECTED
+from tenantproxy.dataplane.masks import GONE
 from tenantproxy.dataplane.notices import Notices
 from tenantproxy.dataplane.outcomes import Reports
 from tenantproxy.dataplane.peers import Peers
-from tenantproxy.dataplane.pump import GONE, Pump
 from tenantproxy.dataplane.queueing import Queueing
 from tenantproxy.dataplane.relay.switch import RelaySwitch
 from tenantproxy.dataplane.unspoken import client_was_heard, server_spoke
@@ -57,7 +58,7 @@ class Connector:
         self,
         loop: AbstractEventLoop,
         *,
-        pump: Pump,
+        pump: LendingPump,
         relay: RelaySwitch,
         upstreams: dict[int, Upstream],
         peers: Peers,

@@ -22,12 +22,12 @@ from tenantproxy.dataplane.counters import Listener as Word
 from tenantproxy.dataplane.ending import Drain, IdleSweeps, last_ms
 from tenantproxy.dataplane.fallback import Fallbacks
 from tenantproxy.dataplane.flow import Flow, Half, Socket, reset
+from tenantproxy.dataplane.lending import LendingPump
 from tenantproxy.dataplane.listener import CLOSED, REJECTED, Listener
 from tenantproxy.dataplane.notices import Notices
 from tenantproxy.dataplane.outcomes import Reports
 from tenantproxy.dataplane.peers import Peers
 from tenantproxy.dataplane.pulse import Pulse
-from tenantproxy.dataplane.pump import Pump
 from tenantproxy.dataplane.relay.probe import Verdict
 from tenantproxy.dataplane.relay.switch import RelaySwitch
 from tenantproxy.dataplane.stopping import Stopping
@@ -59,7 +59,7 @@ class Engine:
         self._flows = 0
         self._closing = False
         self._notices = Notices(loop, send)
-        self._pump = Pump(loop, self._ended, self._broke_half)
+        self._pump = LendingPump(loop, self._ended, self._broke_half)
         self._relay = RelaySwitch(loop, self._pump, self._relay_refused, self._broke_half)
         self._reports = Reports(loop, send)
         self._connector = Connector(

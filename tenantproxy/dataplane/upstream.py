@@ -82,6 +82,7 @@ class Upstream:
         for endpoint in self.endpoints.values():
             if known.get(endpoint.id) is not endpoint:
                 self._leave(endpoint)
+        self._away = {number: one for number, one in self._away.items() if one.live}
         self.endpoints = known
         self.balancer = make_balancer(order.balance, tuple(known.values()), self.balancer.turn)
 
@@ -121,11 +122,9 @@ class Upstream:
 
     def _leave(self, endpoint: Endpoint) -> None:
         endpoint.leave()
-        self._away = {number: one for number, one in self._away.items() if one.live}
-        if endpoint.live:
-            self._away[endpoint.id] = endpoint
+        self._away[endpoint.id] = endpoint
 
-    # Retries and slots ----------------------------------------------------------
+    # Retries ----------------------------------------------------------------------
 
     def may_retry(self) -> bool:
         """Return True while second attempts are few compared to the live connections."""
