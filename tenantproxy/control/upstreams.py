@@ -70,7 +70,13 @@ class Upstream:
     def endpoints(self) -> tuple[EndpointView, ...]:
         """Return every endpoint as people see it."""
         return tuple(
-            EndpointView(str(one), address, reason)
+            EndpointView(
+                str(one),
+                address,
+                reason,
+                one.weight,
+                state="unresolved" if address is None else "unchecked",
+            )
             for one, address, reason in zip(
                 self.spec.endpoints, self.addresses, self.reasons, strict=True
             )
