@@ -59,8 +59,12 @@ def series(
     span: int = 12,
     most: float | None = None,
     dashed: str | None = None,
+    colours: Mapping[str, str] | None = None,
 ) -> timeseries.Panel:
-    """Return curves over time, from 0 up. Series whose name fits `dashed` are drawn so."""
+    """Return curves over time, from 0 up. Series whose name fits `dashed` are drawn so.
+
+    `colours`: name of a series -> its colour; others take the next of Grafana's.
+    """
     panel = _framed(timeseries.Panel(), title, says, unit, queries, span).min(0).fill_opacity(10)
     panel = panel.line_width(1).show_points(c.VisibilityMode.NEVER)
     panel = panel.legend(
@@ -82,6 +86,9 @@ def series(
         style = {"fill": "dash", "dash": [8, 8]}
         value = [m.DynamicConfigValue("custom.lineStyle", style)]
         panel = panel.override_by_regexp(dashed, value)
+    for name, colour in (colours or {}).items():
+        fixed = {"mode": m.FieldColorModeId.FIXED.value, "fixedColor": colour}
+        panel = panel.override_by_name(name, [m.DynamicConfigValue("color", fixed)])
     return panel
 
 

@@ -1,4 +1,4 @@
-"""States of a listener as numbers and colours, for panels that can only draw numbers."""
+"""States as numbers and colours, for panels that can only draw numbers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,25 @@ _COLOURS = {
 }
 
 WORDS = {str(at): (str(state), _COLOURS[state]) for at, state in enumerate(State)}
-"""Number of a state -> its name and colour."""
+"""Number of a listener's state -> its name and colour."""
+
+PANIC = {"0": ("no", "green"), "1": ("panic", "red")}
+"""Value of `tenantproxy_upstream_panic` -> its word and colour."""
+ENDPOINTS = {
+    "healthy": "green",
+    "unchecked": "#5a6c8f",
+    "unhealthy": "red",
+    "ejected": "orange",
+    "unresolved": "#8e8e8e",
+}
+"""State of an endpoint -> its colour."""
 
 
 def coded(selector: str, by: str) -> str:
-    """Return PromQL for the number of the state, by those labels; `selector` is without braces.
+    """Return PromQL for the number of a listener's state, by those labels.
 
-    Where replicas disagree, the one further on in the life of a port is shown.
+    `selector` is without braces. Where replicas disagree, the one further on in the life of a port
+    is shown.
     """
     parts = (
         f'tenantproxy_listener_state{{{selector}, state="{state}"}} * {at}'

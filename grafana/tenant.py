@@ -6,9 +6,9 @@ from grafana_foundation_sdk.builders import dashboard
 
 from grafana import places, states
 from grafana.kit import BLUE, GREEN, RED, Query, board, choice, number, rows, series, timeline
+from grafana.upstreams import ailing, quality
 
 _OF = 'tenant="$tenant", listener=~"$listener"'
-_OF_UPSTREAMS = 'tenant="$tenant"'
 _RATE = "[$__rate_interval]"
 
 
@@ -29,7 +29,7 @@ def tenant() -> dashboard.Dashboard:
             ),
         ),
     )
-    return _upstreams(_limits(_traffic(_ports(_glance(made)))))
+    return ailing(quality(_limits(_traffic(_ports(_glance(made))))))
 
 
 def _glance(made: dashboard.Dashboard) -> dashboard.Dashboard:
@@ -210,56 +210,14 @@ def _limits(made: dashboard.Dashboard) -> dashboard.Dashboard:
             series(
                 "Never served, by reason",
                 "hold_full: more waited than `wake.hold` allows. overload: no descriptor could be"
-                " had. The others tell of upstreams and clients.",
+                " had. upstream_full and queue_timeout: `max_connections` of an upstream. The"
+                " others tell of upstreams and clients.",
                 "cps",
                 Query(
                     "sum by (reason)"
                     f" (rate(tenantproxy_listener_connections_rejected_total{{{_OF}}}{_RATE}))"
                 ),
                 stacked=True,
-            )
-        )
-    )
-
-
-def _upstreams(made: dashboard.Dashboard) -> dashboard.Dashboard:
-    def quantile(of: str, share: float) -> str:
-        name = f"tenantproxy_upstream_{of}_duration_seconds_bucket"
-        rates = f"sum by (upstream, le) (rate({name}{{{_OF_UPSTREAMS}}}{_RATE}))"
-        return f"histogram_quantile({share}, {rates})"
-
-    return (
-        made.with_row(dashboard.Row("Upstreams"))
-        .with_panel(
-            series(
-                "Endpoints that can be used",
-                "At 0 every connection to that upstream is refused.",
-                "none",
-                Query(
-                    f"min by (upstream) (tenantproxy_upstream_healthy_endpoints{{{_OF_UPSTREAMS}}})"
-                ),
-                span=8,
-            )
-        )
-        .with_panel(
-            series(
-                "Time to connect",
-                "To an endpoint: half, and 99 of 100, are faster.",
-                "s",
-                Query(quantile("connect", 0.5), "{{upstream}} p50"),
-                Query(quantile("connect", 0.99), "{{upstream}} p99"),
-                span=8,
-            )
-        )
-        .with_panel(
-            series(
-                "Time to the first byte",
-                "From connected to the upstream's first byte; with clients that speak first their"
-                " own delay is in it.",
-                "s",
-                Query(quantile("first_byte", 0.5), "{{upstream}} p50"),
-                Query(quantile("first_byte", 0.99), "{{upstream}} p99"),
-                span=8,
             )
         )
     )

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from tenantproxy import clock
 from tenantproxy.config.document import parse_document
@@ -85,6 +86,8 @@ class Traffic:
     upstreams: dict[UpstreamKey, Totals] = field(default_factory=dict)
     errors: dict[UpstreamKey, dict[str, int]] = field(default_factory=dict)
     times: dict[UpstreamKey, Histogram] = field(default_factory=dict)
+    seen: dict[UpstreamKey, dict[str, Any]] = field(default_factory=dict)
+    """Fields of `UpstreamView`, `endpoints` for one, as a test wants them."""
 
 
 @dataclass
@@ -207,9 +210,12 @@ class MemoryControl:
 
     def _upstream(self, key: UpstreamKey, users: dict[str, tuple[str, ...]]) -> UpstreamView:
         spec = edit.upstream(self._desired.tenants, key)
-        return UpstreamView(
+        view = UpstreamView(
             spec=spec,
-            endpoints=tuple(EndpointView(str(e), e.host) for e in spec.endpoints),
+            endpoints=tuple(
+                EndpointView(str(e), e.host, weight=e.weight, since_s=self._started_s)
+                for e in spec.endpoints
+            ),
             source=self._source(Unit("upstream", *key)),
             totals=self.traffic.upstreams.get(key, Totals()),
             connect_errors=self.traffic.errors.get(key, {}),
@@ -217,6 +223,7 @@ class MemoryControl:
             first_byte_duration=self.traffic.times.get(key, EMPTY),
             listeners=users.get(key.upstream, ()),
         )
+        return replace(view, **self.traffic.seen.get(key, {}))
 
     def upstream_snapshots(self) -> Iterable[UpstreamView]:
         tenants = list(self._desired.tenants.values())

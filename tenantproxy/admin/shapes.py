@@ -6,7 +6,9 @@ the document; here is only what is observed.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
+
+from tenantproxy.model.views import EndpointState
 
 Schema = dict[str, Any]
 
@@ -83,15 +85,53 @@ _LISTENER: dict[str, Schema] = {
     "policy": MAYBE_TEXT,
     "reserved_until": TIME,
 }
+_CONNECT = closed(timeout=TEXT, tries=WHOLE, first_byte=MAYBE_TEXT, retry_budget=TEXT)
+_DISCOVERY: Schema = {
+    "description": "As in the document: `dns` or `srv` and what is asked for.",
+    "anyOf": [
+        {
+            "type": "object",
+            "propertyNames": enum("dns", "srv"),
+            "additionalProperties": TEXT,
+            "minProperties": 1,
+            "maxProperties": 1,
+        },
+        {"type": "null"},
+    ],
+}
+_ENDPOINT = closed(
+    address=TEXT,
+    resolved=MAYBE_TEXT,
+    weight=WHOLE,
+    priority=WHOLE,
+    state=enum(*get_args(EndpointState)),
+    since=TIME,
+    usable=FLAG,
+    reason=TEXT,
+    connections=WHOLE,
+    connections_total=WHOLE,
+    failures=WHOLE,
+    ejections=WHOLE,
+    ejected_until=TIME,
+)
+_LIMITS = closed(max_connections=MAYBE_WHOLE, slots=WHOLE, waiting=WHOLE)
 _UPSTREAM: dict[str, Schema] = {
     "tenant": TEXT,
     "upstream": TEXT,
     "balance": TEXT,
-    "connect": closed(timeout=TEXT, tries=WHOLE, first_byte=MAYBE_TEXT, retry_budget=TEXT),
-    "endpoints": array(
-        closed(address=TEXT, weight=WHOLE, resolved=MAYBE_TEXT, usable=FLAG, reason=TEXT)
-    ),
+    "connect": _CONNECT,
+    "discovery": _DISCOVERY,
+    "discovery_reason": TEXT,
+    "awake": FLAG,
+    "panic": FLAG,
+    "endpoints": array(_ENDPOINT),
     "usable_endpoints": WHOLE,
+    "limits": _LIMITS,
+    "spares": WHOLE,
+    "retries": WHOLE,
+    "retries_denied": WHOLE,
+    "ejections": WHOLE,
+    "checks": closed(passed=WHOLE, failed=WHOLE),
     **_TOTALS,
     "connect_errors": COUNTS,
     "connect_duration": _TIMES,

@@ -20,8 +20,9 @@ from tenantproxy.config.render import (
 )
 from tenantproxy.errors import Problem
 from tenantproxy.model.delta import Change
-from tenantproxy.model.spec import PolicySpec
+from tenantproxy.model.spec import Discovery, PolicySpec
 from tenantproxy.model.views import (
+    EndpointView,
     Event,
     GenerationView,
     Histogram,
@@ -67,23 +68,27 @@ def show_listener(view: ListenerView) -> Json:
 def show_upstream(view: UpstreamView) -> Json:
     """Return an upstream, its endpoints and what went to them."""
     spec, wanted = view.spec, render_upstream(view.spec)
-    endpoints = [
-        {
-            "address": seen.address,
-            "weight": meant.weight,
-            "resolved": seen.resolved,
-            "usable": seen.resolved is not None,
-            "reason": seen.reason,
-        }
-        for seen, meant in zip(view.endpoints, spec.endpoints, strict=True)
-    ]
     return {
         "tenant": spec.tenant,
         "upstream": spec.name,
         "balance": wanted["balance"],
         "connect": wanted["connect"],
-        "endpoints": endpoints,
-        "usable_endpoints": sum(one["usable"] is True for one in endpoints),
+        "discovery": _discovery(spec.discovery),
+        "discovery_reason": view.discovery_reason,
+        "awake": view.awake,
+        "panic": view.panic,
+        "endpoints": [_endpoint(endpoint) for endpoint in view.endpoints],
+        "usable_endpoints": sum(endpoint.usable for endpoint in view.endpoints),
+        "limits": {
+            "max_connections": spec.max_connections,
+            "slots": view.slots,
+            "waiting": view.waiting,
+        },
+        "spares": view.spares,
+        "retries": view.retries,
+        "retries_denied": view.retries_denied,
+        "ejections": view.ejections,
+        "checks": {result: view.checks.get(result, 0) for result in ("passed", "failed")},
         **_totals(view.totals),
         "connect_errors": _counted(view.connect_errors),
         "connect_duration": _times(view.connect_duration),
@@ -230,6 +235,28 @@ def _totals(totals: Totals) -> Json:
         "bytes_out": totals.bytes_out,
         "last_activity": show_time(wall_s),
     }
+
+
+def _endpoint(seen: EndpointView) -> Json:
+    return {
+        "address": seen.address,
+        "resolved": seen.resolved,
+        "weight": seen.weight,
+        "priority": seen.priority,
+        "state": seen.state,
+        "since": show_time(seen.since_s or None),
+        "usable": seen.usable,
+        "reason": seen.reason,
+        "connections": seen.connections,
+        "connections_total": seen.connections_total,
+        "failures": seen.failures,
+        "ejections": seen.ejections,
+        "ejected_until": show_time(seen.ejected_until_s),
+    }
+
+
+def _discovery(how: Discovery | None) -> Json | None:
+    return None if how is None else {how.kind: str(how).removeprefix(f"{how.kind} ")}
 
 
 def _counted(counts: Mapping[str, int]) -> dict[str, int]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tenantproxy.cli import human
+from tenantproxy.cli.condition import condition, counted
 from tenantproxy.cli.names import singular
 from tenantproxy.cli.output import Column, Item
 
@@ -29,6 +30,11 @@ def _name(item: Item, _: float) -> str:
 def _idle(item: Item, _: float) -> str:
     idle = item.get("idle")
     return f"{idle['then']} after {idle['after']}" if idle else item.get("policy") or "-"
+
+
+def _slots(limits: Item) -> str:
+    most = limits["max_connections"]
+    return str(limits["slots"]) if most is None else f"{limits['slots']}/{most}"
 
 
 def _traffic(*, wide_bytes: bool = False) -> list[Column]:
@@ -65,15 +71,23 @@ COLUMNS: dict[str, list[Column]] = {
     ],
     "upstreams": [
         Column("NAME", _name),
+        Column("STATE", lambda item, _: condition(item), state=True),
         Column("USABLE", lambda item, _: f"{item['usable_endpoints']}/{len(item['endpoints'])}"),
         *_traffic(),
         Column("ERRORS", lambda item, _: str(sum(item["connect_errors"].values())), right=True),
         Column("BALANCE", _field("balance"), wide=True),
+        Column("EJECTED", lambda item, _: str(counted(item)["ejected"]), wide=True, right=True),
+        Column("RETRIES", _field("retries"), wide=True, right=True),
+        Column("DENIED", _field("retries_denied"), wide=True, right=True),
+        Column("SLOTS", lambda item, _: _slots(item["limits"]), wide=True, right=True),
+        Column("WAITING", lambda item, _: str(item["limits"]["waiting"]), wide=True, right=True),
+        Column("SPARES", _field("spares"), wide=True, right=True),
         Column("LISTENERS", _field("listeners"), wide=True),
         Column("SOURCE", _field("source"), wide=True),
+        Column("DISCOVERY", _field("discovery"), wide=True),
         Column(
             "ENDPOINTS",
-            lambda item, _: ",".join(end["address"] for end in item["endpoints"]),
+            lambda item, _: ",".join(end["address"] for end in item["endpoints"]) or "-",
             wide=True,
         ),
     ],

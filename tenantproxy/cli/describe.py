@@ -18,9 +18,10 @@ from tenantproxy.cli.columns import object_of, same_object
 from tenantproxy.cli.look import events_of, fetch
 from tenantproxy.cli.names import complete_kind, kind_of
 from tenantproxy.cli.output import Item, echo_value, structured
+from tenantproxy.cli.sections import Section
 from tenantproxy.cli.settings import Settings, pass_settings, shared_options
 from tenantproxy.cli.terminal import wants_colour
-from tenantproxy.cli.told import Section, told
+from tenantproxy.cli.told import told
 from tenantproxy.errors import NotFound
 
 _RECENT = 12

@@ -14,7 +14,17 @@ from tenantproxy.cli.terminal import styled
 
 Item = Mapping[str, Any]
 _GAP = "   "
-_COLOURS = {"open": "green", "failed": "red", "refused": "red", "opening": "yellow"}
+_COLOURS = {
+    "open": "green",
+    "ok": "green",
+    "opening": "yellow",
+    "discovery fails": "yellow",
+    "full": "red",
+    "no endpoints": "red",
+    "panic": "red",
+    "failed": "red",
+    "refused": "red",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +72,15 @@ class Table:
         for column, text, width in zip(self._columns, row, self._widths, strict=True):
             padded = text.rjust(width) if column.right else text.ljust(width)
             if column.state and not plain:
-                padded = styled(padded, out, fg=_COLOURS.get(text))
+                padded = styled(padded, out, fg=_colour(text))
             parts.append(padded)
         return _GAP.join(parts).rstrip()
+
+
+def _colour(text: str) -> str | None:
+    """Return the colour of a state, or of the first of several; `2 unhealthy` is yellow."""
+    first = text.partition(",")[0]
+    return "yellow" if first[:1].isdigit() else _COLOURS.get(first)
 
 
 def echo_json(value: Any, *, one_line: bool = False) -> None:

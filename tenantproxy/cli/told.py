@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 from tenantproxy.cli import human
+from tenantproxy.cli.condition import condition, usable
 from tenantproxy.cli.output import Item
-
-Row = tuple[Any, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """Rows under a title; the first section of an object has none."""
-
-    title: str
-    rows: Sequence[Row]
+from tenantproxy.cli.sections import Row, Section, titled, traffic
+from tenantproxy.cli.told_upstream import told_upstream
 
 
 def told(kind: str, item: Item, beside: Sequence[Item], now_s: float) -> list[Section]:
@@ -30,12 +21,12 @@ def told(kind: str, item: Item, beside: Sequence[Item], now_s: float) -> list[Se
         case "listeners":
             return _listener(item, beside, now_s)
         case "upstreams":
-            return _upstream(item, beside, now_s)
+            return told_upstream(item, beside, now_s)
         case "tenants":
             return _tenant(item, now_s)
         case "daemon":
             return _daemon(item, now_s)
-    return [Section("", [(f"{_title(key)}:", human.text(value)) for key, value in item.items()])]
+    return [Section("", [(f"{titled(key)}:", human.text(value)) for key, value in item.items()])]
 
 
 def _listener(item: Item, upstreams: Sequence[Item], now_s: float) -> list[Section]:
@@ -56,12 +47,17 @@ def _listener(item: Item, upstreams: Sequence[Item], now_s: float) -> list[Secti
         ),
         ("Drain:", item["drain"]),
     ]
+    spec = item["spec"]
+    if spec.get("sticky"):
+        head.append(("Sticky:", f"{spec['sticky']} decides which upstream of the split"))
+    if spec.get("fallback"):
+        head.append(("Fallback:", "an upstream without endpoints gives its share to the others"))
     if reserved:
         head.append(("Reserved:", f"the number is kept for {human.until(reserved, now_s)} more"))
     known = {upstream["upstream"]: upstream for upstream in upstreams}
     total = sum(item["split"].values()) or 1
     split = [
-        (name, weight, f"{weight / total:.1%}", _usable(known.get(name)))
+        (name, weight, f"{weight / total:.1%}", _member(known.get(name)))
         for name, weight in item["split"].items()
     ]
     sources: list[Row] = [
@@ -73,7 +69,7 @@ def _listener(item: Item, upstreams: Sequence[Item], now_s: float) -> list[Secti
         Section("", head),
         Section("Split", split),
         Section("Where values come from", sources),
-        _traffic(item, now_s),
+        traffic(item, now_s),
     ]
 
 
@@ -84,59 +80,11 @@ def _idle(item: Item) -> str:
     return f"as {item['policy']} says" if item.get("policy") else "never"
 
 
-def _usable(upstream: Item | None) -> str:
+def _member(upstream: Item | None) -> str:
     if upstream is None:
         return "not defined"
-    return f"{upstream['usable_endpoints']} of {len(upstream['endpoints'])} endpoints usable"
-
-
-def _upstream(item: Item, listeners: Sequence[Item], now_s: float) -> list[Section]:
-    connect = item["connect"]
-    head: list[Row] = [
-        ("Upstream:", f"{item['tenant']}/{item['upstream']}"),
-        ("Balance:", item["balance"]),
-        ("Connect:", f"{connect['tries']} tries, {connect['timeout']} each"),
-        ("Source:", item["source"]),
-    ]
-    endpoints = [
-        (
-            end["address"],
-            f"weight {end['weight']}",
-            "usable" if end["usable"] else "not usable",
-            end["resolved"] or "-",
-            end["reason"],
-        )
-        for end in item["endpoints"]
-    ]
-    users = [
-        (
-            f"{one['tenant']}/{one['listener']}",
-            f"weight {one['split'][item['upstream']]}",
-            one["state"],
-        )
-        for one in listeners
-        if item["upstream"] in one["split"]
-    ]
-    times = [
-        (_title(key), f"{value['count']} measured, mean {_mean(value)}")
-        for key, value in item.items()
-        if key.endswith("_duration")
-    ]
-    errors = Section("Connect errors", [(human.pairs(item["connect_errors"]),)])
-    return [
-        Section("", head),
-        Section("Endpoints", endpoints),
-        Section("Used by", users or [("no listener",)]),
-        _traffic(item, now_s),
-        Section("Times", times),
-        errors,
-    ]
-
-
-def _mean(histogram: Mapping[str, float]) -> str:
-    if not histogram["count"]:
-        return "-"
-    return f"{1000 * histogram['sum_s'] / histogram['count']:.2f} ms"
+    how = condition(upstream)
+    return usable(upstream) + ("" if how in ("ok", "asleep") else f": {how}")
 
 
 def _tenant(item: Item, now_s: float) -> list[Section]:
@@ -148,18 +96,7 @@ def _tenant(item: Item, now_s: float) -> list[Section]:
         ("States:", human.pairs(item["states"])),
         ("Upstreams:", human.text(item["upstreams"])),
     ]
-    return [Section("", head), _traffic(item, now_s)]
-
-
-def _traffic(item: Item, now_s: float) -> Section:
-    last = item["last_activity"]
-    rows: list[Row] = [
-        ("connections", f"{item['connections']} now, {item['connections_total']} in all"),
-        ("bytes", f"{human.size(item['bytes_in'])} in, {human.size(item['bytes_out'])} out"),
-        ("last activity", f"{human.since(last, now_s)} ago" if last else "never"),
-    ]
-    rows += [(key, human.pairs(item[key])) for key in ("closed", "rejected") if key in item]
-    return Section("Traffic", rows)
+    return [Section("", head), traffic(item, now_s)]
 
 
 def _daemon(item: Item, now_s: float) -> list[Section]:
@@ -198,7 +135,3 @@ def _daemon(item: Item, now_s: float) -> list[Section]:
 
 def _relay(relay: Item | None) -> str:
     return f"{relay['mode']} ({relay['reason']})" if relay else "-"
-
-
-def _title(key: str) -> str:
-    return key.replace("_", " ").capitalize()

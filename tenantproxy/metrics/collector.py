@@ -8,6 +8,7 @@ listeners and may be done in another thread.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
@@ -19,6 +20,7 @@ from tenantproxy import clock
 from tenantproxy.control.facade import Control
 from tenantproxy.dataplane.counters import BUCKETS_S
 from tenantproxy.metrics import names
+from tenantproxy.model.lifecycle import State
 from tenantproxy.model.views import Histogram, ListenerView, Status, Totals, UpstreamView
 
 Sample = tuple[str, tuple[str, ...], float]
@@ -28,9 +30,13 @@ CLOSED = {"done": 0}
 REJECTED = dict.fromkeys(("connect_failed", "hold_full", "overload"), 0)
 """Reasons that are printed at 0: of what alerts ask about `increase` would miss the first. Others
 appear with their first count."""
+REJECTED_IN_SERVICE = REJECTED | dict.fromkeys(("upstream_full", "queue_timeout"), 0)
+"""The same of a port that is not asleep: one that sleeps has no upstream that could be full."""
 EVENTS = dict.fromkeys(("opened", "slept", "closed", "failed", "wake_timeout", "worker_died"), 0)
 RELOADS = {("file", result): 0 for result in ("applied", "unchanged", "refused")}
-"""The same of the daemon."""
+"""The same of the daemon. Of events of upstreams there are none: alerts ask the upstreams' own
+metrics, which tell whose it was."""
+_IN_SERVICE = (State.OPENING, State.OPEN, State.DRAINING)
 
 _NOTHING = Totals()
 _BOUNDS = (*(str(bound) for bound in BUCKETS_S), "+Inf")
@@ -119,7 +125,8 @@ def _listener(view: ListenerView, wall_offset_s: float) -> Iterator[Sample]:
     yield names.LISTENER_CONNECTIONS.name, labels, totals.connections
     yield names.LISTENER_CONNECTIONS_TOTAL.name, labels, totals.connections_total
     yield from _reasons(names.LISTENER_CLOSED.name, labels, totals.closed, CLOSED)
-    yield from _reasons(names.LISTENER_REJECTED.name, labels, totals.rejected, REJECTED)
+    asked = REJECTED_IN_SERVICE if view.state in _IN_SERVICE else REJECTED
+    yield from _reasons(names.LISTENER_REJECTED.name, labels, totals.rejected, asked)
     yield names.LISTENER_BYTES.name, (*labels, "in"), totals.bytes_in
     yield names.LISTENER_BYTES.name, (*labels, "out"), totals.bytes_out
     if totals.last_activity_s is not None:
@@ -143,11 +150,38 @@ def _route(labels: tuple[str, ...], totals: Totals) -> Iterator[Sample]:
 def _upstream(view: UpstreamView) -> Iterator[Sample]:
     labels = (view.spec.tenant, view.spec.name)
     yield from _reasons(names.UPSTREAM_CONNECT_ERRORS.name, labels, view.connect_errors, {})
-    usable = sum(endpoint.resolved is not None for endpoint in view.endpoints)
+    usable = sum(endpoint.usable for endpoint in view.endpoints)
     yield names.UPSTREAM_HEALTHY_ENDPOINTS.name, labels, usable
+    for state, count in Counter(endpoint.state for endpoint in view.endpoints).items():
+        yield names.UPSTREAM_ENDPOINTS.name, (*labels, state), count
+    for name, value, told in _told(view):
+        if told:
+            yield name, labels, value
+    checked = dict.fromkeys(names.CHECKS, 0) if view.awake and view.spec.health else {}
+    yield from _reasons(names.UPSTREAM_HEALTH_CHECKS.name, labels, view.checks, checked)
     connect, first_byte = names.UPSTREAM_CONNECT_DURATION, names.UPSTREAM_FIRST_BYTE_DURATION
     yield from _times(connect.name, labels, view.connect_duration)
     yield from _times(first_byte.name, labels, view.first_byte_duration)
+
+
+def _told(view: UpstreamView) -> Iterator[tuple[str, int, bool]]:
+    """Yield name, value, and whether it is told: thousands of sleepers shall have no lines of 0.
+
+    A counter that alerts ask about begins at 0 when the upstream wakes; one that has counted stays.
+    """
+    spec, awake = view.spec, view.awake
+    for name, count in (
+        (names.UPSTREAM_EJECTIONS.name, view.ejections),
+        (names.UPSTREAM_RETRIES.name, view.retries),
+        (names.UPSTREAM_RETRIES_DENIED.name, view.retries_denied),
+    ):
+        yield name, count, awake or count > 0
+    yield names.UPSTREAM_PANIC.name, int(view.panic), awake
+    yield names.UPSTREAM_SPARE_CONNECTIONS.name, view.spares, awake and spec.warm > 0
+    if spec.max_connections is not None:
+        yield names.UPSTREAM_MAX_CONNECTIONS.name, spec.max_connections, awake
+        yield names.UPSTREAM_SLOTS_USED.name, view.slots, awake
+        yield names.UPSTREAM_WAITING_CONNECTIONS.name, view.waiting, awake
 
 
 def _reasons(

@@ -15,7 +15,9 @@ This page is generated from `tenantproxy/metrics/names.py` by `make docs`.
 - Totals never go down while the daemon lives, not even when a worker dies.
 - Series of a removed listener go away with it.
 - A reason that never happened has no series, except `done`, `connect_failed`, `hold_full` and
-  `overload`.
+  `overload`, and, while the port is not asleep, `upstream_full` and `queue_timeout`.
+- An upstream is asleep while no port that uses it is awake. Then it has only counters that have
+  counted, and its endpoints by state; no series of panic, limits, spares or of zeros.
 - `tenantproxy_listener_state` has one series a listener, that of the state it is in:
   `count by (state) (tenantproxy_listener_state)` counts listeners by state.
 - No label value ever comes from a client.

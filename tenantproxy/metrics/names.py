@@ -8,14 +8,17 @@ operator's, reasons are from the fixed sets of `dataplane.counters`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from tenantproxy.dataplane.counters import CLOSED_REASONS, CONNECT_ERRORS, REJECTED_REASONS
 from tenantproxy.model.lifecycle import State
+from tenantproxy.model.views import EndpointState
 
 Kind = Literal["counter", "gauge", "histogram"]
 
 PREFIX = "tenantproxy_"
+CHECKS = ("passed", "failed")
+"""Results of a health check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,55 @@ UPSTREAM_WEIGHT = _gauge(
 )
 UPSTREAM_HEALTHY_ENDPOINTS = _gauge(
     "upstream_healthy_endpoints",
-    "Endpoints that connections may go to: those whose address is known.",
+    "Endpoints that connections go to without panic: those healthy or unchecked.",
+    _UPSTREAM,
+)
+UPSTREAM_ENDPOINTS = _gauge(
+    "upstream_endpoints",
+    "Endpoints by the state they are in; a state that none is in is absent.",
+    (*_UPSTREAM, "state"),
+    ", ".join(get_args(EndpointState)),
+)
+UPSTREAM_PANIC = _gauge(
+    "upstream_panic",
+    "1 while too few endpoints are usable, so that all are used; absent while asleep.",
+    _UPSTREAM,
+)
+UPSTREAM_EJECTIONS = _counter(
+    "upstream_ejections", "Endpoints left out for a while after failures in a row.", _UPSTREAM
+)
+UPSTREAM_HEALTH_CHECKS = _counter(
+    "upstream_health_checks",
+    "Health checks made, by result.",
+    (*_UPSTREAM, "result"),
+    ", ".join(CHECKS),
+)
+UPSTREAM_RETRIES = _counter(
+    "upstream_retries", "Attempts to connect that followed a failed one.", _UPSTREAM
+)
+UPSTREAM_RETRIES_DENIED = _counter(
+    "upstream_retries_denied",
+    "Attempts to connect that the retry budget did not allow.",
+    _UPSTREAM,
+)
+UPSTREAM_MAX_CONNECTIONS = _gauge(
+    "upstream_max_connections",
+    "Connections that the upstream may have; absent without a limit, or while asleep.",
+    _UPSTREAM,
+)
+UPSTREAM_SLOTS_USED = _gauge(
+    "upstream_slots_used",
+    "Connections that count for the upstream's limit, if it has one.",
+    _UPSTREAM,
+)
+UPSTREAM_WAITING_CONNECTIONS = _gauge(
+    "upstream_waiting_connections",
+    "Client connections that wait for a slot of the upstream, if it has a limit.",
+    _UPSTREAM,
+)
+UPSTREAM_SPARE_CONNECTIONS = _gauge(
+    "upstream_spare_connections",
+    "Connections kept ready for the next clients, if there are to be some.",
     _UPSTREAM,
 )
 UPSTREAM_CONNECT_DURATION = _histogram(

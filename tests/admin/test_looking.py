@@ -11,8 +11,8 @@ from tenantproxy import clock
 from tenantproxy.admin import api as api_module
 from tenantproxy.admin import views
 from tenantproxy.config.document import parse_document
-from tenantproxy.model.spec import PolicySpec, UpstreamKey
-from tenantproxy.model.views import Totals, WorkerView
+from tenantproxy.model.spec import Discovery, PolicySpec, UpstreamKey, UpstreamSpec
+from tenantproxy.model.views import EndpointView, Totals, WorkerView
 from tests.admin.conftest import serving
 from tests.support_control import WEB, many, memory_control
 
@@ -89,15 +89,95 @@ async def test_upstreams_are_listed_for_one_tenant_and_for_all(both):
 
 async def test_an_upstream_shows_its_endpoints_and_who_uses_it(both):
     found = await both.get("/tenants/acme/upstreams/web-v1", "Upstream")
-    assert found["endpoints"][1] == {
+    endpoint = found["endpoints"][1]
+    endpoint.pop("since")
+    assert endpoint == {
         "address": "127.0.0.1:8081",
-        "weight": 2,
         "resolved": "127.0.0.1",
+        "weight": 2,
+        "priority": 0,
+        "state": "unchecked",
         "usable": True,
         "reason": "",
+        "connections": 0,
+        "connections_total": 0,
+        "failures": 0,
+        "ejections": 0,
+        "ejected_until": None,
     }
     assert found["usable_endpoints"] == 2
     assert found["listeners"] == ["web"]
+
+
+async def test_an_upstream_that_nothing_was_asked_of_says_so(both):
+    found = await both.get("/tenants/acme/upstreams/web-v1", "Upstream")
+    assert found["discovery"] is None
+    assert found["discovery_reason"] == ""
+    assert (found["awake"], found["panic"]) == (False, False)
+    assert found["limits"] == {"max_connections": None, "slots": 0, "waiting": 0}
+    assert found["checks"] == {"passed": 0, "failed": 0}
+    counts = ("spares", "retries", "retries_denied", "ejections")
+    assert [found[name] for name in counts] == [0, 0, 0, 0]
+
+
+async def test_an_upstream_in_trouble_shows_which_endpoint_since_when_why_and_for_how_long(
+    api, control
+):
+    ill = EndpointView(
+        address="10.0.0.2:80",
+        resolved="10.0.0.2",
+        reason="5 failures in a row",
+        weight=7,
+        priority=3,
+        state="ejected",
+        since_s=1_700_000_000,
+        connections=4,
+        connections_total=40,
+        failures=6,
+        ejections=2,
+        ejected_until_s=1_700_000_060,
+    )
+    control.traffic.seen[UpstreamKey("acme", "web-v1")] = {
+        "spec": UpstreamSpec(
+            "acme", "web-v1", discovery=Discovery("srv", "_web._tcp.acme.svc"), max_connections=50
+        ),
+        "endpoints": (ill, replace(ill, state="healthy"), replace(ill, state="unhealthy")),
+        "awake": True,
+        "panic": True,
+        "discovery_reason": "SERVFAIL",
+        "slots": 50,
+        "waiting": 8,
+        "spares": 9,
+        "retries": 10,
+        "retries_denied": 11,
+        "ejections": 12,
+        "checks": {"passed": 13, "failed": 14},
+    }
+    found = (await api.get("/tenants/acme/upstreams", "UpstreamList"))["items"][0]
+    assert found["endpoints"][0] == {
+        "address": "10.0.0.2:80",
+        "resolved": "10.0.0.2",
+        "weight": 7,
+        "priority": 3,
+        "state": "ejected",
+        "since": "2023-11-14T22:13:20.000Z",
+        "usable": False,
+        "reason": "5 failures in a row",
+        "connections": 4,
+        "connections_total": 40,
+        "failures": 6,
+        "ejections": 2,
+        "ejected_until": "2023-11-14T22:14:20.000Z",
+    }
+    assert [one["usable"] for one in found["endpoints"]] == [False, True, False]
+    assert found["usable_endpoints"] == 1
+    assert found["discovery"] == {"srv": "_web._tcp.acme.svc"}
+    assert found["discovery_reason"] == "SERVFAIL"
+    assert (found["awake"], found["panic"]) == (True, True)
+    assert found["limits"] == {"max_connections": 50, "slots": 50, "waiting": 8}
+    assert found["spares"] == 9
+    assert (found["retries"], found["retries_denied"], found["ejections"]) == (10, 11, 12)
+    assert found["checks"] == {"passed": 13, "failed": 14}
 
 
 async def test_connect_errors_of_an_upstream_are_shown_by_reason(api, control):

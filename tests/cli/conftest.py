@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -17,8 +18,12 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from tenantproxy.admin.views import whole_upstream
 from tenantproxy.cli.main import root
+from tenantproxy.model.spec import Discovery, UpstreamKey, UpstreamSpec
+from tenantproxy.model.views import EndpointView, Totals
 from tests.e2e import ports
+from tests.support_control import memory_control
 
 ROOT = Path(__file__).parents[2]
 
@@ -146,3 +151,48 @@ def daemon(tmp_path_factory) -> Iterator[Daemon]:
 def online(daemon, command) -> Callable[..., Result]:
     """Run a command that finds the daemon."""
     return lambda *args: command("--server", daemon.url, *args)
+
+
+@pytest.fixture
+def troubled() -> Callable[..., dict]:
+    """Make the answer of the API about an upstream with one of everything; fields may be others."""
+    control = memory_control()
+    key = UpstreamKey("acme", "web-v1")
+    states = ("healthy", *("unchecked",) * 4, "unhealthy", "unhealthy", "ejected", "unresolved")
+    endpoints = tuple(
+        EndpointView(
+            f"10.0.0.{number}:80",
+            None if state == "unresolved" else f"10.0.0.{number}",
+            reason="" if state in ("healthy", "unchecked") else f"why {number}",
+            weight=number,
+            state=state,
+            since_s=1000.0 - 10 * number,
+            connections=number,
+            connections_total=10 * number,
+            failures=20 * number,
+            ejections=30 * number,
+            ejected_until_s=1090.0 if state == "ejected" else None,
+        )
+        for number, state in enumerate(states, start=1)
+    )
+    control.traffic.upstreams[key] = Totals(3, 33, bytes_in=1024, bytes_out=0)
+    control.traffic.errors[key] = {"refused": 4, "timeout": 3}
+    control.traffic.seen[key] = {
+        "spec": UpstreamSpec(
+            "acme", "web-v1", discovery=Discovery("srv", "_web._tcp.acme.svc"), max_connections=50
+        ),
+        "endpoints": endpoints,
+        "awake": True,
+        "discovery_reason": "SERVFAIL",
+        "slots": 50,
+        "waiting": 8,
+        "spares": 9,
+        "retries": 10,
+        "retries_denied": 11,
+        "ejections": 12,
+        "checks": {"passed": 13, "failed": 14},
+    }
+    shown = whole_upstream(control.upstream(key))
+    control.end()
+    shown["spec"] |= {"health": None, "warm": 2}
+    return lambda **fields: copy.deepcopy(shown) | fields

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tenantproxy.cli.columns import full_name, name_of, object_of, same_object
+from tenantproxy.cli.columns import COLUMNS, full_name, name_of, object_of, same_object
 
 LISTENER = {"tenant": "acme", "listener": "web"}
 TENANT = {"tenant": "acme"}
@@ -50,3 +50,33 @@ def test_names():
     assert name_of(LISTENER, "listeners") == "acme/web"
     assert full_name({"tenant": "acme", "upstream": "v1"}, "upstreams") == "upstream/acme/v1"
     assert full_name({"number": 3}, "events") == "event/3"
+
+
+def test_an_upstream_in_trouble_in_a_wide_table(troubled):
+    cells = {column.title: column.cell(troubled(), 0.0) for column in COLUMNS["upstreams"]}
+    assert cells["STATE"] == "2 unhealthy, 1 ejected, 1 unresolved, full, discovery fails"
+    assert cells["USABLE"] == "5/9"
+    assert cells["CONNS"] == "3"
+    assert cells["ERRORS"] == "7"
+    assert cells["EJECTED"] == "1"
+    assert (cells["RETRIES"], cells["DENIED"]) == ("10", "11")
+    assert (cells["SLOTS"], cells["WAITING"], cells["SPARES"]) == ("50/50", "8", "9")
+    assert cells["DISCOVERY"] == "srv=_web._tcp.acme.svc"
+    assert cells["ENDPOINTS"].startswith("10.0.0.1:80,10.0.0.2:80,")
+
+
+def test_slots_are_told_without_a_limit_too(troubled):
+    cells = {column.title: column.cell(troubled(), 0.0) for column in COLUMNS["upstreams"]}
+    assert cells["SLOTS"] == "50/50"
+    unlimited = troubled(limits={"max_connections": None, "slots": 50, "waiting": 0})
+    cells = {column.title: column.cell(unlimited, 0.0) for column in COLUMNS["upstreams"]}
+    assert cells["SLOTS"] == "50"
+
+
+def test_an_upstream_that_found_nothing_has_a_dash_for_its_endpoints(troubled):
+    cells = {
+        column.title: column.cell(troubled(endpoints=[], usable_endpoints=0), 0.0)
+        for column in COLUMNS["upstreams"]
+    }
+    assert cells["ENDPOINTS"] == "-"
+    assert cells["USABLE"] == "0/0"

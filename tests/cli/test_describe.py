@@ -39,7 +39,8 @@ def test_only_the_events_of_that_object(online):
 
 def test_an_upstream_with_who_uses_it(online):
     text = told(online("describe", "upstream", "acme/v1"))
-    assert "127.0.0.1:9  weight 1  usable  127.0.0.1" in text
+    assert re.search(r"State:  asleep: 1 of 1 endpoints usable$", text, re.MULTILINE)
+    assert re.search(r"127\.0\.0\.1:9  unchecked.*  weight 1  0 connections, 0 in all", text)
     assert "acme/web  weight 90  asleep" in text
     assert "acme/idle  weight 1  asleep" in text
 

@@ -41,6 +41,20 @@ def test_wide_says_where_values_come_from(online):
     assert wide["IDLE"] == "sleep after 1h"
 
 
+def test_upstreams_say_how_they_are_and_wide_what_they_did(online):
+    titles, first, *_ = rows(online("get", "upstreams"))
+    assert titles[:3] == ["NAME", "STATE", "USABLE"]
+    assert first[:3] == ["acme/v1", "asleep", "1/1"]
+    titles, first, *_ = rows(online("get", "upstreams", "-o", "wide"))
+    wide = dict(zip(titles, first, strict=True))
+    assert wide["BALANCE"] == "round_robin"
+    assert wide["LISTENERS"] == "web, idle"
+    assert wide["SOURCE"] == "file"
+    assert wide["DISCOVERY"] == "-"
+    counts = ("EJECTED", "RETRIES", "DENIED", "SLOTS", "WAITING", "SPARES")
+    assert [wide[title] for title in counts] == ["0"] * 6
+
+
 def test_json_of_one_is_the_object_and_of_many_a_list(online):
     one = json.loads(online("get", "li", "acme/web", "-o", "json").stdout)
     assert one["split"] == {"v1": 90, "v2": 10}

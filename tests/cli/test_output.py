@@ -1,7 +1,10 @@
 """Tables, and what is and is not coloured."""
 
 import io
+import re
 import sys
+
+import pytest
 
 from tenantproxy.cli.output import Column, Table
 
@@ -56,3 +59,22 @@ def test_colour_is_for_terminals_that_want_it(monkeypatch):
     assert "\x1b[" not in shown(monkeypatch, io.StringIO(), items)
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b[" not in shown(monkeypatch, Terminal(), items)
+
+
+@pytest.mark.parametrize(
+    ("state", "colour"),
+    [
+        ("ok", "\x1b[32m"),
+        ("asleep", None),
+        ("panic, 3 unhealthy", "\x1b[31m"),
+        ("no endpoints, 2 ejected", "\x1b[31m"),
+        ("full", "\x1b[31m"),
+        ("1 unhealthy, full", "\x1b[33m"),
+        ("discovery fails", "\x1b[33m"),
+    ],
+)
+def test_the_worst_of_several_words_gives_the_colour(monkeypatch, state, colour):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    out = shown(monkeypatch, Terminal(), [{"name": "a", "count": 1, "state": state}])
+    assert re.findall(r"\x1b\[3\dm", out) == ([colour] if colour else [])

@@ -52,7 +52,7 @@ async def test_those_who_wait_are_served_in_their_turn_and_nobody_else_waits(run
 
                 async def all_wait():
                     view = await daemon.api("GET", "tenants/acme/upstreams/up")
-                    return view["waiting"] == 5
+                    return view["limits"]["waiting"] == 5
 
                 await until(all_wait)
                 assert (await try_once(port))[0] == "reset"

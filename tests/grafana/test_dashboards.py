@@ -3,13 +3,16 @@
 import json
 import re
 from pathlib import Path
+from typing import get_args
 
 import jsonschema
 import pytest
 
 from grafana import queries
 from grafana.__main__ import generated
+from grafana.states import ENDPOINTS
 from tenantproxy.metrics.names import METRICS
+from tenantproxy.model.views import EndpointState
 
 SCHEMAS = Path(__file__).with_name("schema")
 UIDS = {
@@ -163,3 +166,13 @@ def test_every_variable_that_is_used_is_there():
         used = set(re.findall(r"\$\{?([a-z_]+)", json.dumps(board)))
         there = {variable["name"] for variable in board["templating"]["list"]}
         assert used - own <= there, file
+
+
+def test_every_state_of_an_endpoint_has_a_colour_of_its_own_in_its_panel():
+    assert set(ENDPOINTS) == set(get_args(EndpointState))
+    assert len(set(ENDPOINTS.values())) == len(ENDPOINTS)
+    panel = next(p for p in BOARDS["tenant.json"]["panels"] if p["title"] == "Endpoints by state")
+    assert {
+        one["matcher"]["options"]: one["properties"][0]["value"]
+        for one in panel["fieldConfig"]["overrides"]
+    } == {state: {"mode": "fixed", "fixedColor": colour} for state, colour in ENDPOINTS.items()}

@@ -1,5 +1,7 @@
 """Views become samples: all of them, of what is there, and of nothing that is gone."""
 
+from dataclasses import replace
+
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -9,8 +11,8 @@ from tenantproxy.dataplane.counters import BUCKETS_S, CLOSED_REASONS, REJECTED_R
 from tenantproxy.metrics.collector import Collector, snapshot
 from tenantproxy.metrics.names import METRICS
 from tenantproxy.model.lifecycle import State
-from tenantproxy.model.spec import UpstreamKey
-from tenantproxy.model.views import Histogram, Totals, WorkerView
+from tenantproxy.model.spec import HealthRule, TcpCheck, UpstreamKey
+from tenantproxy.model.views import EndpointView, Histogram, Totals, WorkerView
 from tests.support_control import WEB
 
 PORT = {"tenant": "acme", "listener": "web", "port": "21000"}
@@ -25,6 +27,34 @@ def value(control, name, **labels):
 
 def names_of(control):
     return {name for name, _, _ in snapshot(control).samples()}
+
+
+def healing(control, *states, **fields):
+    """Fields of an upstream that is awake and has everything."""
+    spec = control.upstream(V1).spec
+    states = states or ("healthy", "healthy", "unhealthy", "ejected", "unchecked", "unresolved")
+    return {
+        "spec": replace(spec, max_connections=50, warm=2, health=HealthRule(tcp=TcpCheck())),
+        "endpoints": tuple(EndpointView("e:1", None, state=state) for state in states),
+        "awake": True,
+        "panic": True,
+        "slots": 49,
+        "waiting": 8,
+        "spares": 9,
+        "retries": 10,
+        "retries_denied": 11,
+        "ejections": 12,
+        "checks": {"passed": 13, "failed": 14},
+    } | fields
+
+
+def lines_of(control, key=V1):
+    """Return what is said of an upstream alone: name and last labels -> value."""
+    return {
+        (name.removeprefix("tenantproxy_upstream_"), *values[2:]): value
+        for name, values, value in snapshot(control).samples()
+        if values[:2] == key and name.startswith("tenantproxy_upstream_")
+    }
 
 
 def busy(control):
@@ -42,6 +72,7 @@ def busy(control):
     control.traffic.errors[V1] = {"refused": 2, "timeout": 0}
     control.log.add("opened", "for the first connection")
     control.traffic.times[V1] = Histogram((1,) * (len(BUCKETS_S) + 1), 99.5)
+    control.traffic.seen[V1] = healing(control)
     control.policy_actions["idle-sleep", "sleep"] = 4
     control.history.reloads["file", "applied"] = 5
     return control
@@ -135,9 +166,92 @@ def test_an_upstream_that_left_the_split_goes_on_being_told(control):
     assert value(control, "upstream_weight", **labels) is None
 
 
-def test_an_upstream_counts_only_endpoints_whose_address_is_known(control):
-    labels = {"tenant": "acme", "upstream": "web-v1"}
-    assert value(control, "upstream_healthy_endpoints", **labels) == 2
+def test_healthy_endpoints_are_those_that_are_used_without_panic(control):
+    assert lines_of(control)["healthy_endpoints",] == 2
+    control.traffic.seen[V1] = healing(control)
+    assert lines_of(control)["healthy_endpoints",] == 3
+    control.traffic.seen[V1] = healing(control, "unhealthy", "ejected", "unresolved")
+    assert lines_of(control)["healthy_endpoints",] == 0
+
+
+def test_endpoints_are_told_by_state_and_a_state_that_none_is_in_has_no_series(control):
+    control.traffic.seen[V1] = healing(control)
+    assert {key: n for key, n in lines_of(control).items() if key[0] == "endpoints"} == {
+        ("endpoints", "healthy"): 2,
+        ("endpoints", "unhealthy"): 1,
+        ("endpoints", "ejected"): 1,
+        ("endpoints", "unchecked"): 1,
+        ("endpoints", "unresolved"): 1,
+    }
+    control.traffic.seen[V1] = healing(control, "ejected")
+    assert [key for key in lines_of(control) if key[0] == "endpoints"] == [("endpoints", "ejected")]
+
+
+def test_an_upstream_that_is_awake_tells_what_it_does(control):
+    control.traffic.seen[V1] = healing(control, "healthy")
+    assert lines_of(control) == {
+        ("healthy_endpoints",): 1,
+        ("endpoints", "healthy"): 1,
+        ("ejections_total",): 12,
+        ("retries_total",): 10,
+        ("retries_denied_total",): 11,
+        ("panic",): 1,
+        ("spare_connections",): 9,
+        ("max_connections",): 50,
+        ("slots_used",): 49,
+        ("waiting_connections",): 8,
+        ("health_checks_total", "passed"): 13,
+        ("health_checks_total", "failed"): 14,
+    }
+    control.traffic.seen[V1] = healing(control, "healthy", panic=False)
+    assert lines_of(control)["panic",] == 0
+
+
+def test_a_sleeping_upstream_says_only_what_it_has_counted(control):
+    nothing = {"healthy_endpoints", "endpoints"}
+    assert {name for name, *_ in lines_of(control)} == nothing
+    fields = healing(control, "unchecked", awake=False, panic=False, slots=0, waiting=0, spares=0)
+    control.traffic.seen[V1] = fields
+    assert lines_of(control) == {
+        ("healthy_endpoints",): 1,
+        ("endpoints", "unchecked"): 1,
+        ("ejections_total",): 12,
+        ("retries_total",): 10,
+        ("retries_denied_total",): 11,
+        ("health_checks_total", "passed"): 13,
+        ("health_checks_total", "failed"): 14,
+    }
+
+
+def test_what_alerts_ask_of_an_upstream_begins_at_0_when_it_wakes(control):
+    spec = control.upstream(V1).spec
+    control.traffic.seen[V1] = {"awake": True, "spec": replace(spec, health=HealthRule())}
+    assert lines_of(control) == {
+        ("healthy_endpoints",): 2,
+        ("endpoints", "unchecked"): 2,
+        ("ejections_total",): 0,
+        ("retries_total",): 0,
+        ("retries_denied_total",): 0,
+        ("panic",): 0,
+        ("health_checks_total", "passed"): 0,
+        ("health_checks_total", "failed"): 0,
+    }
+
+
+def test_checks_limits_and_spares_are_not_told_of_an_upstream_without_them(control):
+    control.traffic.seen[V1] = {"awake": True, "slots": 5}
+    said = {name for name, *_ in lines_of(control)}
+    assert not said & {"health_checks_total", "max_connections", "slots_used"}
+    assert not said & {"waiting_connections", "spare_connections"}
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_port_in_service_says_at_0_that_no_upstream_was_full(control, state):
+    control._ports[WEB].state = state
+    in_service = state in (State.OPENING, State.OPEN, State.DRAINING)
+    for reason in ("upstream_full", "queue_timeout"):
+        told = value(control, "listener_connections_rejected_total", **PORT, reason=reason)
+        assert told == (0 if in_service else None)
 
 
 def test_a_histogram_is_cumulative_and_absent_while_it_is_empty(control):

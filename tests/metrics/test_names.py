@@ -16,12 +16,14 @@ config_last_reload_success_timestamp_seconds workers worker_restarts_total
 worker_loop_lag_seconds relay_connections build_info
 """
 CONTRACT = _CONTRACT.split()
-OURS = [
-    "config_last_reload_successful",
-    "events_total",
-    "worker_accept_pauses_total",
-    "worker_fds_free",
-]
+_OURS = """
+config_last_reload_successful events_total worker_accept_pauses_total worker_fds_free
+upstream_endpoints upstream_panic upstream_ejections_total upstream_health_checks_total
+upstream_retries_total upstream_retries_denied_total
+upstream_max_connections upstream_slots_used upstream_waiting_connections
+upstream_spare_connections
+"""
+OURS = _OURS.split()
 """Not in the contract: what alerts need to know."""
 
 

@@ -135,10 +135,22 @@ def _panel(
 def _curves(axes: Axes, panel: dict[str, Any], series: list[Series]) -> None:
     unit = panel["fieldConfig"]["defaults"]["unit"]
     stacked = "stacking" in panel["fieldConfig"]["defaults"].get("custom", {})
-    dashed = [one["matcher"]["options"].strip("/") for one in panel["fieldConfig"]["overrides"]]
+    overrides = panel["fieldConfig"]["overrides"]
+    dashed = [
+        one["matcher"]["options"].strip("/")
+        for one in overrides
+        if one["matcher"]["id"] == "byRegexp"
+    ]
+    fixed = {
+        one["matcher"]["options"]: one["properties"][0]["value"]["fixedColor"]
+        for one in overrides
+        if one["properties"][0]["id"] == "color"
+    }
     series = sorted(series, key=lambda one: one.name)[:_SERIES_SHOWN]
     below: dict[float, float] = {}
-    for one, colour in zip(series, _PALETTE, strict=False):
+    for one, next_colour in zip(series, _PALETTE, strict=False):
+        colour = fixed.get(one.name, next_colour)
+        colour = _NAMED.get(colour, colour)
         values = one.values
         if stacked:
             lower = [below.get(at, 0.0) for at in one.times_s]

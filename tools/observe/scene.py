@@ -1,7 +1,8 @@
 """The scene: upstreams good and bad, a daemon, clients, and a Prometheus that watches.
 
 Everything that a metric can tell happens here within seconds: ports sleep,
-wake and fail, a document is refused, weights change, a worker is killed.
+wake and fail, a document is refused, weights change, a worker is killed, and
+of upstreams endpoints fall ill and get well, are ejected, tried again, and full.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class Scene:
     metrics: int
     prometheus: int
     ports: dict[str, int]
+    moody: tuple[int, ...]
+    """Ports of the endpoints that come and go."""
     document: Path
     http: aiohttp.ClientSession
 
@@ -89,13 +92,15 @@ async def scene(folder: Path) -> AsyncIterator[Scene]:
         first = _free_range()
         ports = {name: first + at for at, name in enumerate(LISTENERS)}
         path = folder / "tenantproxy.yaml"
-        path.write_text(_document(admin, metrics, ports, (stable.port, canary.port, deaf)))
+        moody = tuple(range(first + _RANGE - _MOODY, first + _RANGE))
+        servers = (stable.port, canary.port, deaf, *moody)
+        path.write_text(_document(admin, metrics, ports, servers))
         (folder / "idle.yaml").write_text(_POLICY)
         http = await stack.enter_async_context(aiohttp.ClientSession())
         await stack.enter_async_context(
             _running(folder / "daemon.log", sys.executable, "-m", "tenantproxy", "run", "-c", path)
         )
-        made = Scene(admin, metrics, prometheus, ports, path, http)
+        made = Scene(admin, metrics, prometheus, ports, moody, path, http)
         await _until_ready(made, f"http://{HOST}:{admin}/readyz")
         config = folder / "prometheus.yaml"
         config.write_text(_prometheus_config(metrics))
@@ -117,8 +122,9 @@ async def scene(folder: Path) -> AsyncIterator[Scene]:
             await asyncio.gather(acting, return_exceptions=True)
 
 
-_RANGE = 20
-LISTENERS = ("web", "api", "flaky", "nap", "stuck", "taken")
+_RANGE, _MOODY = 20, 2
+"""Ports in a row that are the scene's, and how many of them, the last, are moody endpoints'."""
+LISTENERS = ("web", "api", "flaky", "ailing", "narrow", "nap", "stuck", "taken")
 
 _POLICY = """\
 name: scene-naps
@@ -130,14 +136,15 @@ then: sleep
 
 
 def _document(admin: int, metrics: int, ports: dict[str, int], servers: tuple[int, ...]) -> str:
-    stable, canary, deaf = (f"{HOST}:{port}" for port in servers)
+    stable, canary, deaf, *moody = (f"{HOST}:{port}" for port in servers)
+    refusing = f"{HOST}:{traffic.refusing()}"
     first = min(ports.values())
     doc = {
         "version": 1,
         "proxy": {
             "workers": 2,
             "listen_address": HOST,
-            "port_range": f"{first}-{first + _RANGE - 1}",
+            "port_range": f"{first}-{first + _RANGE - _MOODY - 1}",
             "admin": {"address": HOST, "port": admin},
             "metrics": {"address": HOST, "port": metrics},
             "policies": ["idle.yaml"],
@@ -148,12 +155,18 @@ def _document(admin: int, metrics: int, ports: dict[str, int], servers: tuple[in
                 "upstreams": {
                     "stable": {"endpoints": [stable]},
                     "canary": {"endpoints": [canary]},
-                    "broken": {"endpoints": [f"{HOST}:{traffic.refusing()}"]},
+                    "broken": {"endpoints": [refusing]},
+                    **_ailing(stable, canary, deaf, refusing, moody),
                 },
                 "listeners": {
                     "web": {"port": ports["web"], "split": {"stable": 90, "canary": 10}},
                     "api": {"port": ports["api"], "split": {"stable": 1}, "open": "always"},
                     "flaky": {"port": ports["flaky"], "split": {"stable": 7, "broken": 3}},
+                    "ailing": {
+                        "port": ports["ailing"],
+                        "split": {"moody": 1, "jumpy": 1, "swamped": 1},
+                    },
+                    "narrow": {"port": ports["narrow"], "split": {"narrow": 1}},
                 },
             },
             "lab": {
@@ -175,6 +188,36 @@ def _document(admin: int, metrics: int, ports: dict[str, int], servers: tuple[in
         },
     }
     return yaml.safe_dump(doc, sort_keys=False)
+
+
+def _ailing(
+    stable: str, canary: str, deaf: str, refusing: str, moody: list[str]
+) -> dict[str, dict[str, Any]]:
+    """Return the upstreams with which something is wrong now and then."""
+    return {
+        # Checked: one endpoint falls ill, then two of three do, which is panic.
+        "moody": {
+            "endpoints": [stable, *moody],
+            "health": {"tcp": {}, "every": "500ms", "timeout": "500ms", "fall": 2, "rise": 1},
+            "warm": 2,
+        },
+        # Not checked: the one that refuses is ejected, comes back, and is ejected again.
+        "jumpy": {
+            "endpoints": [stable, canary, refusing],
+            "outlier": {"consecutive_failures": 2, "eject_for": "2s", "eject_for_most": "4s"},
+        },
+        # Second attempts hang, so that there are soon more of them than the budget allows.
+        "swamped": {
+            "endpoints": [refusing, deaf],
+            "connect": {"timeout": "2s", "tries": 2},
+            "outlier": None,
+        },
+        "narrow": {
+            "endpoints": [stable],
+            "max_connections": 3,
+            "queue": {"size": 2, "timeout": "1s"},
+        },
+    }
 
 
 def _prometheus_config(metrics: int) -> str:
@@ -205,10 +248,15 @@ async def _act(scene: Scene) -> None:
             (1.0, stay, (ports["api"], 10.0)),
             (0.5, stay, (ports["web"], 10.0)),
             (0.1, ask, (ports["flaky"],)),
+            (0.05, ask, (ports["ailing"],)),
+            (0.5, stay, (ports["narrow"], 4.0)),
             (6.0, ask, (ports["nap"],)),
             (0.2, leave_at_once, (ports["stuck"], 0.05)),
         ):
             group.create_task(repeatedly(every_s, what, *args))
+        for number, port in enumerate(scene.moody, start=1):
+            up_s = 6 * number * SCRAPE_S
+            group.create_task(traffic.moods(port, up_s, down_s=6 * SCRAPE_S))
         group.create_task(_reweigh(scene))
         group.create_task(_rewrite(scene))
         group.create_task(_crowd(scene))

@@ -7,6 +7,8 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator
 
+from tenantproxy.cli.demo_upstream import Upstream
+
 _REQUEST = b"GET / HTTP/1.1\r\nHost: scene\r\nConnection: close\r\n\r\n"
 _PATIENCE_S = 5.0
 HOST = "127.0.0.1"
@@ -52,6 +54,19 @@ async def repeatedly(every_s: float, what: object, *args: object) -> None:
         while True:
             group.create_task(what(*args))  # type: ignore[operator]
             await asyncio.sleep(every_s)
+
+
+async def moods(port: int, up_s: float, down_s: float) -> None:
+    """Serve on a port for a while and be gone for a while, over and over."""
+    upstream = Upstream("moody")
+    while True:
+        server = await asyncio.start_server(upstream.converse, HOST, port)
+        try:
+            await asyncio.sleep(up_s)
+        finally:
+            server.close()
+            await upstream.end()
+        await asyncio.sleep(down_s)
 
 
 @contextlib.asynccontextmanager

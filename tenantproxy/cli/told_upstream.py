@@ -1,0 +1,117 @@
+"""What `describe upstream` tells: what is wrong first, then each endpoint, then the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tenantproxy.cli import human
+from tenantproxy.cli.condition import condition, usable, without_endpoints
+from tenantproxy.cli.output import Item
+from tenantproxy.cli.sections import Row, Section, titled, traffic
+
+
+def told_upstream(item: Item, listeners: Sequence[Item], now_s: float) -> list[Section]:
+    """Return the sections about an upstream; `listeners` are those of its tenant."""
+    times = [
+        (titled(key), f"{value['count']} measured, mean {_mean(value)}")
+        for key, value in item.items()
+        if key.endswith("_duration")
+    ]
+    return [
+        Section("", _head(item)),
+        Section("Endpoints", [_endpoint(one, item, now_s) for one in item["endpoints"]]),
+        Section("Used by", _users(item, listeners) or [("no listener",)]),
+        traffic(item, now_s),
+        Section("Times", times),
+        Section("Connect errors", [(human.pairs(item["connect_errors"]),)]),
+    ]
+
+
+def _head(item: Item) -> list[Row]:
+    connect, checks, spec = item["connect"], item["checks"], item["spec"]
+    checked = f"; {checks['passed']} checks passed, {checks['failed']} failed"
+    warm = spec.get("warm")
+    return [
+        ("Upstream:", f"{item['tenant']}/{item['upstream']}"),
+        ("State:", f"{condition(item)}: {_usable(item)}"),
+        ("Balance:", item["balance"]),
+        ("Discovery:", _discovery(item)),
+        ("Health:", _health(spec.get("health")) + (checked if any(checks.values()) else "")),
+        ("Ejections:", item["ejections"]),
+        ("Connect:", f"{connect['tries']} tries, {connect['timeout']} each"),
+        ("Retries:", f"{item['retries']}, and {item['retries_denied']} denied by the budget"),
+        ("Limit:", _limit(item["limits"])),
+        ("Spares:", f"{item['spares']} ready" + (f", {warm} for each endpoint" if warm else "")),
+        ("Source:", item["source"]),
+    ]
+
+
+def _usable(item: Item) -> str:
+    if item["awake"] and without_endpoints(item):
+        return f"{usable(item)}; connections are refused"
+    return f"{usable(item)}; too few, so all are used" if item["panic"] else usable(item)
+
+
+def _discovery(item: Item) -> str:
+    if item["discovery"] is None:
+        return "none, endpoints are listed"
+    ((kind, asked),) = item["discovery"].items()
+    failed = item["discovery_reason"]
+    return f"{kind} {asked}" + (f"; failed, what was found before is kept: {failed}" * bool(failed))
+
+
+def _health(rule: Item | None) -> str:
+    if not rule:
+        return "not checked"
+    http = rule.get("http")
+    what = "tcp" if http is None else f"http {http['path']}"
+    return f"{what} every {rule['every']}, fall {rule['fall']}, rise {rule['rise']}"
+
+
+def _limit(limits: Item) -> str:
+    if limits["max_connections"] is None:
+        return "none"
+    taken = f"{limits['slots']} of {limits['max_connections']} connections"
+    return f"{taken}, {limits['waiting']} waiting"
+
+
+def _endpoint(end: Item, item: Item, now_s: float) -> Row:
+    state = end["state"] if end["since"] is None else f"{end['state']} for {_ago(end, now_s)}"
+    if end["ejected_until"] is not None:
+        state += f", {human.until(end['ejected_until'], now_s)} to go"
+    several = len({one["priority"] for one in item["endpoints"]}) > 1
+    host = end["address"].rpartition(":")[0].strip("[]")
+    address = end["address"]
+    if end["resolved"] not in (None, host):
+        address += f" ({end['resolved']})"
+    return (
+        address,
+        state,
+        f"weight {end['weight']}" + (f", priority {end['priority']}" if several else ""),
+        f"{end['connections']} connections, {end['connections_total']} in all",
+        f"{end['failures']} failures",
+        f"{end['ejections']} ejections",
+        end["reason"],
+    )
+
+
+def _ago(end: Item, now_s: float) -> str:
+    return human.since(end["since"], now_s)
+
+
+def _users(item: Item, listeners: Sequence[Item]) -> list[Row]:
+    return [
+        (
+            f"{one['tenant']}/{one['listener']}",
+            f"weight {one['split'][item['upstream']]}",
+            one["state"],
+        )
+        for one in listeners
+        if item["upstream"] in one["split"]
+    ]
+
+
+def _mean(histogram: Mapping[str, float]) -> str:
+    if not histogram["count"]:
+        return "-"
+    return f"{1000 * histogram['sum_s'] / histogram['count']:.2f} ms"

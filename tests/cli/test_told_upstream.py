@@ -1,0 +1,141 @@
+"""What `describe upstream` tells of one that has everything, and of one that has nothing."""
+
+import pytest
+
+from tenantproxy.cli.told_upstream import told_upstream
+
+NOW_S = 1000.0
+HEALTH = {"every": "2s", "fall": 3, "rise": 2}
+
+
+def rows(item, title="", listeners=()):
+    return next(s.rows for s in told_upstream(item, listeners, NOW_S) if s.title == title)
+
+
+def head(item):
+    return dict(rows(item))
+
+
+def test_the_state_comes_first_and_says_what_follows_from_it(troubled):
+    item = troubled(discovery_reason="")
+    assert rows(item)[0] == ("Upstream:", "acme/web-v1")
+    assert rows(item)[1] == (
+        "State:",
+        "2 unhealthy, 1 ejected, 1 unresolved, full: 5 of 9 endpoints usable",
+    )
+    panic = head(troubled(panic=True))["State:"]
+    assert panic.startswith("panic, 2 unhealthy, ")
+    assert panic.endswith("5 of 9 endpoints usable; too few, so all are used")
+    none = head(troubled(endpoints=[], usable_endpoints=0))["State:"]
+    assert none.startswith("no endpoints, ")
+    assert none.endswith("0 of 0 endpoints usable; connections are refused")
+    asleep = head(troubled(awake=False, endpoints=[], usable_endpoints=0))["State:"]
+    assert asleep == "asleep: 0 of 0 endpoints usable"
+
+
+def test_discovery_is_told_with_its_last_failure(troubled):
+    assert head(troubled())["Discovery:"] == (
+        "srv _web._tcp.acme.svc; failed, what was found before is kept: SERVFAIL"
+    )
+    well = troubled(discovery={"dns": "web.acme.svc:80"}, discovery_reason="")
+    assert head(well)["Discovery:"] == "dns web.acme.svc:80"
+    assert head(troubled(discovery=None))["Discovery:"] == "none, endpoints are listed"
+
+
+@pytest.mark.parametrize(
+    ("health", "checks", "words"),
+    [
+        (None, (0, 0), "not checked"),
+        ({"tcp": {}} | HEALTH, (0, 0), "tcp every 2s, fall 3, rise 2"),
+        (
+            {"tcp": None, "http": {"path": "/healthz"}} | HEALTH,
+            (13, 14),
+            "http /healthz every 2s, fall 3, rise 2; 13 checks passed, 14 failed",
+        ),
+        (
+            {"tcp": {}, "http": None} | HEALTH,
+            (0, 1),
+            "tcp every 2s, fall 3, rise 2; 0 checks passed, 1 failed",
+        ),
+    ],
+)
+def test_health_is_told_with_its_rule_and_counts(troubled, health, checks, words):
+    item = troubled(checks=dict(zip(("passed", "failed"), checks, strict=True)))
+    item["spec"]["health"] = health
+    assert head(item)["Health:"] == words
+
+
+def test_retries_limit_spares_and_ejections_are_told(troubled):
+    told = head(troubled())
+    assert told["Ejections:"] == 12
+    assert told["Retries:"] == "10, and 11 denied by the budget"
+    assert told["Connect:"] == "3 tries, 5s each"
+    assert told["Limit:"] == "50 of 50 connections, 8 waiting"
+    assert told["Spares:"] == "9 ready, 2 for each endpoint"
+    bare = troubled(limits={"max_connections": None, "slots": 5, "waiting": 0}, spares=0)
+    bare["spec"]["warm"] = 0
+    assert head(bare)["Limit:"] == "none"
+    assert head(bare)["Spares:"] == "0 ready"
+
+
+def test_each_endpoint_is_told_with_its_state_since_when_and_why(troubled):
+    endpoints = rows(troubled(), "Endpoints")
+    assert endpoints[0] == (
+        "10.0.0.1:80",
+        "healthy for 10s",
+        "weight 1",
+        "1 connections, 10 in all",
+        "20 failures",
+        "30 ejections",
+        "",
+    )
+    assert endpoints[5][1] == "unhealthy for 1m"
+    assert endpoints[5][-1] == "why 6"
+    assert endpoints[7][:2] == ("10.0.0.8:80", "ejected for 1m20s, 1m30s to go")
+    assert endpoints[8][1] == "unresolved for 1m30s"
+
+
+def test_an_endpoint_with_a_name_is_told_with_its_address(troubled):
+    item = troubled()
+    for end, address, resolved in zip(
+        item["endpoints"],
+        ("web.acme.svc:80", "[fd00::1]:80", "lost.acme.svc:80"),
+        ("10.0.0.1", "fd00::1", None),
+        strict=False,
+    ):
+        end |= {"address": address, "resolved": resolved}
+    assert [row[0] for row in rows(item, "Endpoints")[:3]] == [
+        "web.acme.svc:80 (10.0.0.1)",
+        "[fd00::1]:80",
+        "lost.acme.svc:80",
+    ]
+
+
+def test_priorities_are_told_where_there_are_several(troubled):
+    item = troubled()
+    assert rows(item, "Endpoints")[1][2] == "weight 2"
+    item["endpoints"][0]["priority"] = 10
+    assert [row[2] for row in rows(item, "Endpoints")[:2]] == [
+        "weight 1, priority 10",
+        "weight 2, priority 0",
+    ]
+
+
+def test_an_endpoint_that_never_changed_has_only_its_state(troubled):
+    item = troubled()
+    item["endpoints"][0]["since"] = None
+    assert rows(item, "Endpoints")[0][1] == "healthy"
+
+
+def test_users_traffic_times_and_errors_are_told(troubled):
+    web = {"tenant": "acme", "listener": "web", "state": "open", "split": {"web-v1": 95}}
+    other = {"tenant": "acme", "listener": "api", "state": "open", "split": {"web-v2": 1}}
+    item = troubled(connect_duration={"count": 4, "sum_s": 0.01})
+    assert rows(item, "Used by", [web, other]) == [("acme/web", "weight 95", "open")]
+    assert rows(item, "Used by") == [("no listener",)]
+    assert rows(item, "Traffic")[0] == ("connections", "3 now, 33 in all")
+    assert rows(item, "Times") == [
+        ("Connect duration", "4 measured, mean 2.50 ms"),
+        ("First byte duration", "0 measured, mean -"),
+    ]
+    assert rows(item, "Connect errors") == [("refused=4,timeout=3",)]
