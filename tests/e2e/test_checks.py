@@ -126,7 +126,7 @@ async def test_what_a_check_finds_reaches_every_worker_within_a_tenth_of_a_secon
 
 async def test_http_checks_look_at_the_code(run_daemon, folder):
     async with nginx(folder) as port:
-        for expect, state in (("200-299", "healthy"), ("404", "unhealthy")):
+        for expect, state in (("200-299", "healthy"), (404, "unhealthy")):
             health = {"http": {"path": "/", "expect": expect}, **EVERY}
             doc = checked(port, health=health, open="always")
             async with run_daemon(doc) as daemon:

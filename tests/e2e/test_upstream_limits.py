@@ -24,8 +24,8 @@ async def test_a_limit_is_never_exceeded_and_all_of_it_is_given(run_daemon):
         async with contextlib.AsyncExitStack() as held:
 
             async def one():
-                wire = await held.enter_async_context(dialled(port))
                 try:
+                    wire = await held.enter_async_context(dialled(port))
                     return await wire.receive(2)
                 except ConnectionResetError:
                     return b"refused"
