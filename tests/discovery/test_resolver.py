@@ -48,6 +48,20 @@ async def test_a_rotating_answer_is_the_same_answer():
         assert seen == {("127.0.0.1", "127.0.0.2", "127.0.0.3")}
 
 
+@pytest.mark.parametrize(
+    ("found", "sorted_"),
+    [
+        (["10.0.0.10", "10.0.0.9", "fd00::1"], ("10.0.0.9", "10.0.0.10", "fd00::1")),
+        (["fd00::2", "fd00::1", "10.0.0.9"], ("fd00::1", "fd00::2", "10.0.0.9")),
+        (["::1", "127.0.0.1"], ("127.0.0.1", "::1")),
+        (["fe80::1%lo", "fe80::1%lo", "fd00::1"], ("fd00::1", "fe80::1%lo")),
+        ([], ()),
+    ],
+)
+def test_the_family_that_the_system_prefers_is_first_but_ipv4_on_loopback(found, sorted_):
+    assert module._in_order(found) == sorted_
+
+
 @pytest.mark.parametrize("broken", [Reply(), SERVFAIL], ids=["no data", "server failure"])
 async def test_a_name_of_one_family_is_well_when_the_other_has_nothing_or_fails(broken):
     async with scripted() as dns, resolving(dns.address) as resolver:
@@ -292,7 +306,7 @@ async def test_slow_names_of_one_tenant_do_not_hurt_another():
 async def test_a_look_up_that_waits_for_its_tenants_slots_has_its_whole_time(monkeypatch):
     monkeypatch.setattr(module, "LOOKUPS_EACH", 1)
     async with scripted(mute=SILENCE) as dns, resolving(dns.address, timeout_s=1) as resolver:
-        dns.rules |= {"web.test": Reply(), "web.test A": Reply(("127.0.0.1",), after_s=0.5)}
+        dns.rules |= {"web.test": Reply(), "web.test A": Reply(("127.0.0.1",))}
         mute = asyncio.ensure_future(resolver.addresses("mute.test", tenant="acme"))
         await until(lambda: dns.asked)
         assert (await resolver.addresses("web.test", tenant="acme")).hosts == ("127.0.0.1",)
