@@ -63,6 +63,19 @@ async def test_who_is_cancelled_while_it_waits_takes_nothing_with_it():
     slots.give("b")
 
 
+async def test_who_gives_up_waiting_for_others_lets_the_next_of_its_tenant_wait():
+    slots = Slots(each=1, total=1)
+    await slots.take("b")
+    first, second = (asyncio.ensure_future(slots.take("a")) for _ in range(2))
+    await settle()
+    first.cancel()
+    await settle()
+    slots.give("b")
+    await asyncio.wait_for(second, 1)
+    slots.give("a")
+    assert slots.interested == 0
+
+
 async def test_a_block_that_fails_gives_its_slot_back():
     slots = Slots(each=1, total=1)
     with pytest.raises(ZeroDivisionError):

@@ -74,16 +74,13 @@ async def test_a_target_that_fails_keeps_its_addresses_and_one_that_never_resolv
             "_web._tcp.acme.test SRV": Reply(
                 ("1 1 80 a.test.", "1 1 80 b.test.", "1 1 80 c.test.")
             ),
-            "a.test A": Reply(("127.0.0.1",)),
-            "b.test A": Reply(("127.0.0.2",)),
-            "a.test": Reply(),
-            "b.test": Reply(),
+            "a.test": Reply(("127.0.0.1",)),
+            "b.test": Reply(("127.0.0.2",)),
         }
         async with following(web(resolver)) as followed:
             await followed.until(lambda: followed.hosts == ["127.0.0.1", "127.0.0.2"])
             no_c = ("c.test:80", "c.test does not resolve: no such name")
             await followed.until(lambda: followed.found[-1].reasons == (no_c,))
-            del dns.rules["b.test A"]
             dns.rules["b.test"] = SERVFAIL
             no_b = ("b.test:80", "b.test does not resolve: server failure")
             await followed.until(lambda: followed.found[-1].reasons == (no_b, no_c))
@@ -97,7 +94,7 @@ async def test_records_none_of_whose_targets_resolve_are_a_failure():
         async with following(web(resolver)) as followed:
             await followed.until(lambda: followed.items)
             assert followed.items == [Failed("a.test does not resolve: no such name")]
-            dns.rules |= {"a.test A": Reply(("127.0.0.1",)), "a.test": Reply()}
+            dns.rules |= {"a.test": Reply(("127.0.0.1",))}
             await followed.until(lambda: followed.hosts == ["127.0.0.1"])
 
 

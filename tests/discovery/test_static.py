@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tenantproxy.discovery import refresh
@@ -11,6 +13,7 @@ from tenantproxy.model.spec import EndpointSpec, UpstreamSpec
 from tests.discovery.dnsmasq import dnsmasq
 from tests.discovery.scripted import SERVFAIL, SILENCE, Reply, scripted
 from tests.discovery.support import following, resolving
+from tests.e2e.daemon import until
 
 
 def static(resolver, *endpoints):
@@ -40,7 +43,7 @@ async def test_no_endpoints_are_told_too():
 async def test_addresses_do_not_wait_for_a_slow_name_nor_names_for_each_other():
     endpoints = [EndpointSpec(host, 80) for host in ("127.0.0.1", "mute.test", "web.test")]
     async with scripted(mute=SILENCE) as dns, resolving(dns.address) as resolver:
-        dns.rules |= {"web.test A": Reply(("127.0.0.2",), after_s=0.2), "web.test": Reply()}
+        dns.rules |= {"web.test": Reply(("127.0.0.2",), after_s=0.2)}
         async with following(static(resolver, *endpoints)) as followed:
             await followed.until(lambda: followed.items)
             not_yet = "not resolved yet"
@@ -68,7 +71,7 @@ async def test_a_name_is_one_endpoint_that_follows_its_address(tmp_path):
 
 async def test_an_address_that_is_still_an_answer_is_kept():
     async with scripted() as dns, resolving(dns.address) as resolver:
-        dns.rules |= {"web.test A": Reply(("127.0.0.5",)), "web.test": Reply()}
+        dns.rules |= {"web.test": Reply(("127.0.0.5",))}
         async with following(static(resolver, EndpointSpec("web.test", 80))) as followed:
             await followed.until(lambda: followed.hosts == ["127.0.0.5"])
             dns.rules["web.test A"] = Reply(("127.0.0.1", "127.0.0.5"))
@@ -82,7 +85,7 @@ async def test_an_address_that_is_still_an_answer_is_kept():
 @pytest.mark.parametrize("reply", [None, SERVFAIL], ids=["no such name", "server failure"])
 async def test_a_name_that_fails_keeps_its_address_and_says_why(reply):
     async with scripted() as dns, resolving(dns.address) as resolver:
-        dns.rules |= {"web.test A": Reply(("127.0.0.1",)), "web.test": Reply()}
+        dns.rules |= {"web.test": Reply(("127.0.0.1",))}
         source = static(resolver, EndpointSpec("web.test", 80), EndpointSpec("no.test", 80))
         async with following(source) as followed:
             await followed.until(lambda: followed.hosts == ["127.0.0.1"])
@@ -94,7 +97,7 @@ async def test_a_name_that_fails_keeps_its_address_and_says_why(reply):
                 "no.test:80": "no.test does not resolve: no such name",
             }
             assert followed.hosts == ["127.0.0.1"]
-            dns.rules |= {"web.test A": Reply(("127.0.0.2",)), "web.test": Reply()}
+            dns.rules |= {"web.test": Reply(("127.0.0.2",))}
             await followed.until(lambda: followed.hosts == ["127.0.0.2"])
             assert "web.test:80" not in dict(followed.found[-1].reasons)
 
@@ -135,3 +138,22 @@ def test_endpoints_stay_in_the_order_of_the_document_and_one_name_may_have_sever
         ("127.0.0.9", 1, "web"),
     ]
     assert found.reasons == (("web.:2", "no"), ("web.:1", "no"))
+
+
+async def test_who_is_cancelled_between_two_items_leaves_no_task_behind():
+    async with scripted(web=Reply(("127.0.0.1",))) as dns, resolving(dns.address) as resolver:
+        before = asyncio.all_tasks()
+        reached = asyncio.Event()
+
+        async def follow():
+            async for _ in static(resolver, EndpointSpec("web.test", 80)).follow():
+                reached.set()
+                await asyncio.sleep(60)
+
+        task = asyncio.ensure_future(follow())
+        await asyncio.wait_for(reached.wait(), 10)
+        assert any(one.get_name() == "follow web.test" for one in asyncio.all_tasks())
+        task.cancel()
+        await asyncio.wait([task])
+        del task
+        await until(lambda: asyncio.all_tasks() <= before)
