@@ -1,5 +1,5 @@
 """Where the endpoints of an upstream come from: the document, DNS, SRV; decides nothing.
 
-`build.source_of(spec, resolver)` gives an upstream's `source.Source`; `resolver.Resolver` is one for
-the daemon. A source yields `source.Found` and `source.Failed`, made of `source.Address`.
+`build.source_of(spec, resolver)` gives the `source.Source` of an upstream, which yields
+`source.Found` and `source.Failed`; one `resolver.Resolver` serves the daemon.
 """
