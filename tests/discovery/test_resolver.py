@@ -299,6 +299,30 @@ async def test_slow_names_of_one_tenant_do_not_hurt_another():
         assert resolver._slots.interested == 0
 
 
+async def test_of_many_look_ups_at_once_one_is_sent_in_each_pass_of_the_loop(monkeypatch):
+    real, sent_in, now = cares.Channel.getaddrinfo, [], 0
+
+    def send(self, *args, **options):
+        sent_in.append(now)
+        return real(self, *args, **options)
+
+    async def count():
+        nonlocal now
+        while True:
+            now += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(cares.Channel, "getaddrinfo", send)
+    async with scripted(web=Reply(("127.0.0.1",))) as dns, resolving(dns.address) as resolver:
+        counting = asyncio.ensure_future(count())
+        names = (resolver.addresses("web.test", tenant=f"t{n % 20}") for n in range(100))
+        await asyncio.gather(*names)
+        counting.cancel()
+        await asyncio.wait([counting])
+    assert len(sent_in) == 100
+    assert max(sent_in.count(one) for one in sent_in) <= 2
+
+
 async def test_a_look_up_that_waits_for_its_tenants_slots_has_its_whole_time(monkeypatch):
     monkeypatch.setattr(module, "LOOKUPS_EACH", 1)
     async with scripted(mute=SILENCE) as dns, resolving(dns.address, timeout_s=1) as resolver:
