@@ -13,8 +13,8 @@ class Endpoint:
     """One address, with the number of connections this worker has on it."""
 
     __slots__ = (
-        "cells", "family", "id", "live", "local", "may_self_connect", "server_name", "sockaddr",
-        "weight",
+        "cells", "family", "id", "live", "local", "may_self_connect", "seed", "server_name",
+        "sockaddr", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -42,6 +42,8 @@ class Endpoint:
         """Its counter block, words of `counters.Endpoint`; without one, a block nobody reads."""
         self.server_name = server_name
         """For TLS: the name under which it is known; empty: its address."""
+        self.seed = 0
+        """Its number in `source_hash`; 0 until that asked for it."""
         self.local = _is_local(host)
         """On this machine a connect is done when connect(2) returns."""
         self.may_self_connect = port in _EPHEMERAL and self.local
