@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import os
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tenantproxy.dataplane.balancer import LeastConnections
-from tenantproxy.dataplane.counters import BUCKETS_S
+from tenantproxy.dataplane.counters import BUCKETS_S, CounterFile, Endpoint
 from tenantproxy.dataplane.counters import Upstream as Word
 from tenantproxy.dataplane.messages import EndpointOrder
 from tenantproxy.dataplane.upstream import Upstream, reason_of
-from tests.dataplane.support import upstream
+from tests.dataplane.support import HOST, SMALL, upstream
 
 
 @pytest.fixture
@@ -71,3 +74,80 @@ def test_replacing_it_keeps_the_endpoints_that_stay(one):
     assert before.weight == 5
     assert one.balancer.pick(()) is before or one.balancer.pick((before,)).live == 0
     assert before.live == 3
+
+
+def order(*endpoints, **changes):
+    return upstream(1, endpoints=endpoints, **changes)
+
+
+def one_at(number, port=80, weight=1, block=None):
+    return EndpointOrder(number, number if block is None else block, HOST, port, weight)
+
+
+def test_the_same_number_and_address_is_the_same_endpoint_and_another_of_one_is_not(one):
+    before = one.endpoints[8]
+    one.apply(order(one_at(8, weight=7)))
+    assert one.endpoints[8] is before
+    assert before.weight == 7
+    one.apply(order(one_at(8, port=8080)))
+    assert one.endpoints[8] is not before
+    one.apply(order(one_at(9, port=8080)))
+    assert one.endpoints[9].id == 9
+
+
+def test_an_endpoint_that_left_counts_into_nothing_and_its_block_has_nothing_open(counters, one):
+    gone = one.endpoints[8]
+    gone.live = 3
+    gone.cells[Endpoint.OPENED] += 5
+    gone.cells[Endpoint.CLOSED] += 2
+    one.apply(order(one_at(9)))
+    assert counters.endpoint(8) == (5, 5, 0)
+    gone.cells[Endpoint.CLOSED] += 3
+    gone.cells[Endpoint.FAILED] += 1
+    assert counters.endpoint(8) == (5, 5, 0)
+
+
+def test_an_endpoint_that_comes_back_counts_as_if_it_had_never_left(counters, one):
+    endpoint = one.endpoints[8]
+    endpoint.live = 3
+    endpoint.cells[Endpoint.OPENED] += 5
+    endpoint.cells[Endpoint.CLOSED] += 2
+    one.apply(order())
+    endpoint.cells[Endpoint.OPENED] += 1  # its connect was under way
+    endpoint.cells[Endpoint.CLOSED] += 2
+    endpoint.cells[Endpoint.FAILED] += 1
+    one.apply(order(one_at(8)))
+    assert one.endpoints[8] is endpoint
+    assert counters.endpoint(8) == (6, 4, 1)
+    endpoint.cells[Endpoint.CLOSED] += 2
+    assert counters.endpoint(8) == (6, 6, 1)
+
+
+def test_an_endpoint_that_left_without_connections_is_forgotten(one):
+    endpoint = one.endpoints[8]
+    one.apply(order())
+    assert one._away == {}
+    one.apply(order(one_at(8)))
+    assert one.endpoints[8] is not endpoint
+
+
+def test_a_retired_upstream_leaves_its_blocks_without_gauges(counters, one):
+    endpoint = one.endpoints[8]
+    endpoint.cells[Endpoint.OPENED] += 2
+    one.cells[Word.SLOTS] += 2
+    one.cells[Word.WAITING] += 1
+    one.retire()
+    assert counters.upstream(1)[Word.SLOTS] == counters.upstream(1)[Word.WAITING] == 0
+    assert counters.endpoint(8) == (2, 2, 0)
+    one.cells[Word.SLOTS] -= 2  # what still lives ends without a fault
+
+
+@given(st.integers(0, 40), st.lists(st.integers(0, 60), min_size=2, max_size=2), st.floats(0, 1))
+def test_second_attempts_are_three_or_a_share_of_the_living(retrying, live, budget):
+    counters, fd = CounterFile.create("test", SMALL)
+    os.close(fd)
+    one = Upstream(upstream(1, 80, 81, retry_budget=budget), counters)
+    for endpoint, connections in zip(one.endpoints.values(), live, strict=True):
+        endpoint.live = connections
+    one.retrying = retrying
+    assert one.may_retry() == (retrying < max(3, budget * sum(live)))
