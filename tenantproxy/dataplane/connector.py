@@ -18,6 +18,7 @@ from functools import partial
 
 from tenantproxy.clock import monotonic_s
 from tenantproxy.dataplane import counters
+from tenantproxy.dataplane.client import client_key
 from tenantproxy.dataplane.counters import Route
 from tenantproxy.dataplane.deadlines import Deadlines
 from tenantproxy.dataplane.endpoint import Endpoint
@@ -148,7 +149,11 @@ class Connector:
                 upstream.cells[_SLOTS] += 1
                 flow.slot = True
         while len(flow.tried) < upstream.tries:
-            endpoint = upstream.balancer.pick(flow.tried)
+            balancer = upstream.balancer
+            if balancer.keyed:
+                endpoint = balancer.pick(flow.tried, client_key(flow.client.sock))
+            else:
+                endpoint = balancer.pick(flow.tried)
             if endpoint is None or (flow.tried and not self._may_retry(upstream)):
                 break
             if not (reason := self._try(flow, endpoint)):
@@ -290,7 +295,7 @@ class Connector:
         if (
             len(tried) >= upstream.tries
             or self._upstreams.get(upstream.id) is not upstream
-            or upstream.balancer.pick(tried) is None
+            or upstream.balancer.pick(tried) is None  # of a keyed one, anybody's
             or client_was_heard(flow)
         ):
             return False

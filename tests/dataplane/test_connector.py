@@ -248,3 +248,16 @@ async def test_an_early_reset_without_budget_is_the_clients(rig):
     assert await was_reset(client)
     assert rig.books.ends() == {"upstream_reset": 1}
     assert rig.books.upstream(Upstream.RETRIES_DENIED) == 1
+
+
+async def test_a_client_comes_back_to_the_endpoint_its_address_says(rig):
+    servers = [rig.listening() for _ in range(8)]
+    rig.upstreams(upstream(1, *map(port_of, servers), balance="source_hash"))
+    port = rig.open(listener(1, {1: 1}))
+    met = {}
+    for host in ("127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4") * 3:
+        client = socket.create_connection((HOST, port), source_address=(host, 0))
+        rig.keep(client)
+        _, server = await rig.accept_any(*servers)
+        assert met.setdefault(host, server) is server
+    assert len(set(met.values())) > 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from tenantproxy.dataplane.counters import BUCKETS_S, CounterFile, Endpoint
 from tenantproxy.dataplane.counters import Upstream as Word
 from tenantproxy.dataplane.messages import EndpointOrder
 from tenantproxy.dataplane.upstream import Upstream, reason_of
+from tenantproxy.model.spec import Balance
 from tests.dataplane.support import HOST, SMALL, upstream
 
 
@@ -22,6 +24,13 @@ def one(counters):
     one = Upstream(upstream(1, 80, 81), counters)
     yield one
     one.retire()  # lets go of the map
+
+
+def of_its_own(*ports, **changes):
+    """Return an upstream with counters that nobody else reads."""
+    counters, fd = CounterFile.create("test", SMALL)
+    os.close(fd)
+    return Upstream(upstream(1, *ports, **changes), counters)
 
 
 def test_a_time_on_a_bound_is_in_that_bucket_and_one_above_all_in_the_last(counters, one):
@@ -144,10 +153,37 @@ def test_a_retired_upstream_leaves_its_blocks_without_gauges(counters, one):
 
 @given(st.integers(0, 40), st.lists(st.integers(0, 60), min_size=2, max_size=2), st.floats(0, 1))
 def test_second_attempts_are_three_or_a_share_of_the_living(retrying, live, budget):
-    counters, fd = CounterFile.create("test", SMALL)
-    os.close(fd)
-    one = Upstream(upstream(1, 80, 81, retry_budget=budget), counters)
+    one = of_its_own(80, 81, retry_budget=budget)
     for endpoint, connections in zip(one.endpoints.values(), live, strict=True):
         endpoint.live = connections
     one.retrying = retrying
     assert one.may_retry() == (retrying < max(3, budget * sum(live)))
+
+
+@given(
+    st.sampled_from(get_args(Balance)),
+    st.lists(
+        st.dictionaries(st.integers(1, 24), st.integers(0, 200), max_size=20),
+        min_size=1,
+        max_size=6,
+    ),
+)
+def test_an_endpoint_that_was_taken_out_is_never_picked_again(balance, orders):
+    """Whatever the balancer remembered; control names only those that are to be used."""
+    one = of_its_own(balance=balance)
+    for endpoints in orders:
+        named = tuple(
+            EndpointOrder(number, number, "192.0.2.1", number, weight)
+            for number, weight in endpoints.items()
+        )
+        one.apply(upstream(1, balance=balance, endpoints=named))
+        usable = {number for number, weight in endpoints.items() if weight}
+        for client in range(30):
+            first = one.balancer.pick((), bytes([client]))
+            if first is None:
+                assert not usable
+                break
+            assert first.sockaddr[1] in usable
+            second = one.balancer.pick((first,), bytes([client]))
+            assert second is None or second.sockaddr[1] in usable - {first.sockaddr[1]}
+            first.live += 1
