@@ -293,7 +293,7 @@ class Connector:
         if (
             len(tried) >= upstream.tries
             or self._upstreams.get(upstream.id) is not upstream
-            or upstream.balancer.pick(tried) is None
+            or upstream.balancer.pick(tried) is None  # of a keyed one, anybody's
             or client_was_heard(flow)
         ):
             return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from bisect import bisect_left
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from tenantproxy.dataplane import counters
@@ -125,6 +126,10 @@ class Upstream:
         self._away[endpoint.id] = endpoint
 
     # Retries ----------------------------------------------------------------------
+
+    def has_other(self, tried: Collection[Endpoint]) -> bool:
+        """Return True when an endpoint is left to try; unlike a pick it moves nobody's turn."""
+        return any(one.weight and one not in tried for one in self.endpoints.values())
 
     def may_retry(self) -> bool:
         """Return True while second attempts are few compared to the live connections."""
