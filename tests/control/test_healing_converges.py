@@ -44,9 +44,10 @@ addresses = st.builds(
     st.integers(1, 9),
     st.integers(0, 1),
 )
+somewhere = st.lists(addresses, unique_by=lambda a: a.host, max_size=6)
 deeds = st.one_of(
     st.tuples(st.just("set"), specs),
-    st.tuples(st.just("found"), st.lists(addresses, unique_by=lambda a: a.host, max_size=6)),
+    st.tuples(st.just("found"), somewhere),
     st.tuples(st.just("failed"), st.none()),
     st.tuples(st.just("check"), st.tuples(places, st.booleans())),
     st.tuples(
@@ -122,11 +123,14 @@ def agrees(rig):
         assert one.timer is None
 
 
-async def play(first, story):
+async def play(first, begin, story):
     with patch.object(healing, "Prober", FakeProber):
         async with a_rig(WORKERS) as rig:
             rig.looks = lambda one: int(one.task is not None and not one.task.done())
             rig.upstreams.set(first)
+            if begin:
+                await do(rig, "use", 1)
+                await do(rig, "found", begin)
             for deed, value in story:
                 await do(rig, deed, value)
             await rig.told()
@@ -137,6 +141,6 @@ async def play(first, story):
 
 
 @settings(max_examples=300, deadline=None)
-@given(specs, st.lists(deeds, max_size=25))
-def test_what_workers_know_in_the_end_is_what_the_model_says(first, story):
-    uvloop.run(play(first, story))
+@given(specs, somewhere, st.lists(deeds, max_size=25))
+def test_what_workers_know_in_the_end_is_what_the_model_says(first, begin, story):
+    uvloop.run(play(first, begin, story))
