@@ -125,6 +125,8 @@ class Prober:
                 self._begun(watch)
                 began_s = monotonic_s()
                 result = await self._check(watch.target, rule.timeout_s)
+            if self._watches.get(watch.key) is not watch:
+                return  # a cancellation may come too late
             self._tell(watch, result)
             period_s = rule.every_s * (1 + rule.jitter * (2 * self._chance() - 1))
             wait_s = max(0.0, began_s + period_s - monotonic_s())
@@ -136,8 +138,6 @@ class Prober:
             self._rushing -= 1
 
     def _tell(self, watch: _Watch, result: Result) -> None:
-        if self._watches.get(watch.key) is not watch:
-            return
         if not result.unable:
             self._on_result(watch.key, result)
         elif self._on_unable is not None:

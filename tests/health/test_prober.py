@@ -216,6 +216,21 @@ async def test_a_forgotten_one_says_no_more_even_if_its_check_has_just_ended(kit
     assert (kit.results, len(kit.checks.begun), len(kit.background)) == ([], 1, 0)
 
 
+async def test_a_check_that_ends_in_spite_of_its_cancellation_says_nothing(kit_of):
+    async def stubborn(_target, _timeout_s):
+        try:
+            await asyncio.sleep(PLENTY_S)
+        except asyncio.CancelledError:
+            return PASSED
+
+    kit = kit_of(check=stubborn)
+    kit.prober.watch(1, every(0.01), "acme")
+    await asyncio.sleep(0.02)
+    kit.prober.forget(1)
+    await asyncio.sleep(0.02)
+    assert kit.results == []
+
+
 async def test_another_target_replaces_the_old_one_at_once(kit_of):
     kit = kit_of()
     kit.checks.go.clear()
