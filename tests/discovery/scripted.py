@@ -19,7 +19,7 @@ class Reply:
     """What happens to a question."""
 
     records: tuple[str, ...] = ()
-    """Of the type that was asked for, in the text of a zone file."""
+    """In the text of a zone file; those of the type that was asked for are the answer."""
     rcode: dns.rcode.Rcode = dns.rcode.NOERROR
     ttl_s: int = 0
     after_s: float = 0.0
@@ -60,10 +60,9 @@ class Scripted(asyncio.DatagramProtocol):
         answer = dns.message.make_response(query)
         answer.flags |= dns.flags.RA
         answer.set_rcode(reply.rcode)
-        if reply.records:
-            made = dns.rrset.from_text(
-                question.name, reply.ttl_s, "IN", question.rdtype, *reply.records
-            )
+        records = [one for one in reply.records if _is(kind, one)]
+        if records:
+            made = dns.rrset.from_text(question.name, reply.ttl_s, "IN", kind, *records)
             answer.answer.append(made)
         loop = asyncio.get_running_loop()
         wire = answer.to_wire()
@@ -73,6 +72,11 @@ class Scripted(asyncio.DatagramProtocol):
         for one in self._late:
             one.cancel()
         self._transport.close()
+
+
+def _is(kind: str, record: str) -> bool:
+    looks_like = "SRV" if " " in record else "AAAA" if ":" in record else "A"
+    return kind == looks_like
 
 
 @contextlib.asynccontextmanager

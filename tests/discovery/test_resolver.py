@@ -42,10 +42,23 @@ async def test_a_rotating_answer_is_the_same_answer():
     async with scripted() as dns, resolving(dns.address) as resolver:
         seen = set()
         for turn in range(3):
-            dns.rules["web.test A"] = Reply(ips[turn:] + ips[:turn])
-            dns.rules["web.test AAAA"] = Reply()
+            dns.rules["web.test"] = Reply(ips[turn:] + ips[:turn])
             seen.add((await resolver.addresses("web.test", tenant="acme")).hosts)
         assert seen == {("127.0.0.1", "127.0.0.2", "127.0.0.3")}
+
+
+@pytest.mark.parametrize(
+    ("found", "sorted_"),
+    [
+        (["10.0.0.10", "10.0.0.9", "fd00::1"], ("10.0.0.9", "10.0.0.10", "fd00::1")),
+        (["fd00::2", "fd00::1", "10.0.0.9"], ("fd00::1", "fd00::2", "10.0.0.9")),
+        (["::1", "127.0.0.1"], ("127.0.0.1", "::1")),
+        (["fe80::1%lo", "fe80::1%lo", "fd00::1"], ("fd00::1", "fe80::1%lo")),
+        ([], ()),
+    ],
+)
+def test_the_family_that_the_system_prefers_is_first_but_ipv4_on_loopback(found, sorted_):
+    assert module._in_order(found) == sorted_
 
 
 @pytest.mark.parametrize("broken", [Reply(), SERVFAIL], ids=["no data", "server failure"])
@@ -103,14 +116,12 @@ async def test_a_quick_server_that_falls_silent_has_all_the_time_to_come_back():
     """c-ares expects a server that was quick to be quick, and must not give up for that."""
     async with scripted() as dns, resolving(dns.address, timeout_s=6) as resolver:
         for number in range(8):
-            dns.rules[f"q{number}.test A"] = Reply(("127.0.0.1",))
-            dns.rules[f"q{number}.test AAAA"] = Reply()
+            dns.rules[f"q{number}.test"] = Reply(("127.0.0.1",))
             await resolver.addresses(f"q{number}.test", tenant="acme")
         dns.rules["late.test"] = SILENCE
         late = asyncio.ensure_future(resolver.addresses("late.test", tenant="acme"))
         await asyncio.sleep(2.5)
-        dns.rules["late.test"] = Reply()
-        dns.rules["late.test A"] = Reply(("127.0.0.1",))
+        dns.rules["late.test"] = Reply(("127.0.0.1",))
         assert (await late).hosts == ("127.0.0.1",)
         dns.rules["mute.test"] = SILENCE
         began = time.monotonic()
@@ -271,7 +282,6 @@ async def test_where_c_ares_cannot_be_used_the_system_answers(monkeypatch):
 
 async def test_slow_names_of_one_tenant_do_not_hurt_another():
     async with scripted(web=Reply(("127.0.0.1",))) as dns, resolving(dns.address) as resolver:
-        dns.rules["web.test AAAA"] = Reply()
         slow = [f"slow{number}.test" for number in range(20)]
         dns.rules.update(dict.fromkeys(slow, Reply(("127.0.0.9",), after_s=30)))
         waiting = [asyncio.ensure_future(resolver.addresses(name, tenant="slow")) for name in slow]
@@ -289,10 +299,34 @@ async def test_slow_names_of_one_tenant_do_not_hurt_another():
         assert resolver._slots.interested == 0
 
 
+async def test_of_many_look_ups_at_once_one_is_sent_in_each_pass_of_the_loop(monkeypatch):
+    real, sent_in, now = cares.Channel.getaddrinfo, [], 0
+
+    def send(self, *args, **options):
+        sent_in.append(now)
+        return real(self, *args, **options)
+
+    async def count():
+        nonlocal now
+        while True:
+            now += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(cares.Channel, "getaddrinfo", send)
+    async with scripted(web=Reply(("127.0.0.1",))) as dns, resolving(dns.address) as resolver:
+        counting = asyncio.ensure_future(count())
+        names = (resolver.addresses("web.test", tenant=f"t{n % 20}") for n in range(100))
+        await asyncio.gather(*names)
+        counting.cancel()
+        await asyncio.wait([counting])
+    assert len(sent_in) == 100
+    assert max(sent_in.count(one) for one in sent_in) <= 2
+
+
 async def test_a_look_up_that_waits_for_its_tenants_slots_has_its_whole_time(monkeypatch):
     monkeypatch.setattr(module, "LOOKUPS_EACH", 1)
     async with scripted(mute=SILENCE) as dns, resolving(dns.address, timeout_s=1) as resolver:
-        dns.rules |= {"web.test": Reply(), "web.test A": Reply(("127.0.0.1",), after_s=0.5)}
+        dns.rules["web.test"] = Reply(("127.0.0.1",))
         mute = asyncio.ensure_future(resolver.addresses("mute.test", tenant="acme"))
         await until(lambda: dns.asked)
         assert (await resolver.addresses("web.test", tenant="acme")).hosts == ("127.0.0.1",)
@@ -314,7 +348,6 @@ def open_things() -> tuple[int, int]:
 
 async def test_nothing_is_left_after_close(tmp_path):
     async with scripted(web=Reply(("127.0.0.1",)), mute=SILENCE) as dns:
-        dns.rules["web.test AAAA"] = Reply()
         async with resolving(dns.address) as resolver:  # pycares keeps one thread for all channels
             await resolver.addresses("web.test", tenant="acme")
         before = open_things()
