@@ -18,16 +18,18 @@ from functools import partial
 
 from tenantproxy.clock import monotonic_s
 from tenantproxy.dataplane import counters
+from tenantproxy.dataplane.client import client_key
 from tenantproxy.dataplane.counters import Route
 from tenantproxy.dataplane.deadlines import Deadlines
 from tenantproxy.dataplane.endpoint import Endpoint
 from tenantproxy.dataplane.flow import Flow, Half, Socket, unread
 from tenantproxy.dataplane.holding import Holding
+from tenantproxy.dataplane.lending import LendingPump
 from tenantproxy.dataplane.listener import CLOSED, REJECTED
+from tenantproxy.dataplane.masks import GONE
 from tenantproxy.dataplane.notices import Notices
 from tenantproxy.dataplane.outcomes import Reports
 from tenantproxy.dataplane.peers import Peers
-from tenantproxy.dataplane.pump import GONE, Pump
 from tenantproxy.dataplane.queueing import Queueing
 from tenantproxy.dataplane.relay.switch import RelaySwitch
 from tenantproxy.dataplane.unspoken import client_was_heard, server_spoke
@@ -56,7 +58,7 @@ class Connector:
         self,
         loop: AbstractEventLoop,
         *,
-        pump: Pump,
+        pump: LendingPump,
         relay: RelaySwitch,
         upstreams: dict[int, Upstream],
         peers: Peers,
@@ -147,7 +149,11 @@ class Connector:
                 upstream.cells[_SLOTS] += 1
                 flow.slot = True
         while len(flow.tried) < upstream.tries:
-            endpoint = upstream.balancer.pick(flow.tried)
+            balancer = upstream.balancer
+            if balancer.keyed:
+                endpoint = balancer.pick(flow.tried, client_key(flow.client.sock))
+            else:
+                endpoint = balancer.pick(flow.tried)
             if endpoint is None or (flow.tried and not self._may_retry(upstream)):
                 break
             if not (reason := self._try(flow, endpoint)):
@@ -289,7 +295,7 @@ class Connector:
         if (
             len(tried) >= upstream.tries
             or self._upstreams.get(upstream.id) is not upstream
-            or upstream.balancer.pick(tried) is None
+            or upstream.balancer.pick(tried) is None  # of a keyed one, anybody's
             or client_was_heard(flow)
         ):
             return False
