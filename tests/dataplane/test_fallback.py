@@ -110,6 +110,11 @@ async def test_connections_go_to_the_other_member_while_one_is_dead(rig):
     rig.order(m.UpdateListeners((listener(1, {2: 1, 1: 0}, fallback=True),)))
     for _ in range(3):  # 1 has no weight: it gets nothing by fallback
         await rig.pair(port, two)
+    rig.upstreams(upstream(3, port_of(one), healthy=0))
+    rig.order(m.UpdateListeners((listener(1, {3: 1, 2: 0, 4: 1}, fallback=True),)))
+    rig.upstreams(upstream(4, port_of(two)))
+    for _ in range(6):  # the update names one of which it was known that it is dead
+        await rig.pair(port, two)
 
 
 async def test_a_listener_that_is_dropped_is_forgotten_and_so_are_upstreams(rig):

@@ -21,8 +21,8 @@ def winners(values: list[int], keys: list[int], without: tuple[int, ...] = ()) -
 
 
 def tolerance(count: int, share: float) -> float:
-    """Return 4.5 standard deviations of a fair draw."""
-    return 4.5 * (count * share * (1 - share)) ** 0.5
+    """Return six standard deviations of a fair draw, and six for rare ones."""
+    return 6 + 6 * (count * share * (1 - share)) ** 0.5 if share else 0
 
 
 @given(weights)
