@@ -30,8 +30,6 @@ RETRY_FIRST_S, RETRY_MOST_S = 1.0, 60.0
 MOST_REFUSED = 1000
 """Connections refused at once when nobody opened the port for them."""
 
-_SERVING = frozenset({State.ASLEEP, State.OPENING, State.OPEN})
-
 
 class Ports:
     """Every listener of one daemon; actions of the planner come in as method calls."""
@@ -240,10 +238,8 @@ class Ports:
     def worker_ready(self, worker: int) -> None:
         """Give a new worker everything that is open or opening."""
         self._upstreams.introduce(worker)
-        awake = [
-            one for one in self.registry.by_id.values() if one.state in (State.OPEN, State.OPENING)
-        ]
-        self._orders.open([one for one in awake if one.fds], [worker])
+        everyone, awake = self.registry.by_id.values(), (State.OPEN, State.OPENING)
+        self._orders.open([one for one in everyone if one.state in awake], [worker])
 
     def worker_lost(self, worker: int) -> None:
         """Settle the books and wait no more for its answers."""
@@ -280,10 +276,7 @@ class Ports:
     # Steps -------------------------------------------------------------------------
 
     def _move(self, listener: Listener, new: State, reason: str) -> None:
-        """Change the state; the upstreams of a listener that wakes wake with it.
-
-        One that drains keeps them as they were: it may have been asleep.
-        """
+        """Change the state; upstreams wake with it, and draining leaves them as they were."""
         listener.move(new, reason)
         if new is State.OPENING:
             self._upstreams.use(listener.id, listener.named())

@@ -172,6 +172,17 @@ async def test_what_a_dead_worker_left_open_is_settled(v1):
         assert await ask(running.listener(key()).port) == b"v1 hello"
 
 
+async def test_what_a_worker_told_is_forgotten_with_it(v1):
+    spec = replace(v1, endpoints=(*v1.endpoints, EndpointSpec("127.0.0.1", free_port())))
+    async with control(tenant([listener()], [spec])) as running:
+        for _ in range(4):
+            await ask(running.listener(key()).port)
+        _, refusing = running._upstreams.by_key[spec.key].endpoints.values()
+        await until(lambda: refusing.health.seen)
+        os.kill(running.status().workers[0].pid, signal.SIGKILL)
+        await until(lambda: not refusing.health.seen)
+
+
 async def test_results_go_on_to_a_worker_that_was_replaced():
     refusing = free_port()
     async with naming_server(b"v1") as number:

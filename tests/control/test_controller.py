@@ -7,7 +7,7 @@ import pytest
 
 from tenantproxy.errors import Conflict, DocumentError, NotFound
 from tenantproxy.model.lifecycle import State
-from tenantproxy.model.spec import Document, SplitMember
+from tenantproxy.model.spec import DnsSpec, Document, SplitMember
 from tests.control.support import (
     ask,
     control,
@@ -213,3 +213,24 @@ async def test_the_file_gets_a_number_back_that_an_api_listener_has(v1):
         assert [view.spec.name for view in running.listeners()] == ["mine", "web"]
         assert await ask(number) == b"v1 hello"
         assert events(running, "api_change_ended")
+
+
+async def test_another_way_to_look_names_up_waits_for_a_restart(v1):
+    async with control(tenant([listener()], [v1])) as running:
+        other = replace(running.proxy, dns=DnsSpec(("192.0.2.53",), 1.0))
+        document = Document(other, {"acme": tenant([listener()], [v1])})
+        await running.apply_source(document, (), source="file")
+        assert running.status().restart_needed == ("proxy.dns",)
+
+
+async def test_a_sticky_listener_that_falls_back_says_so_to_the_workers(v1):
+    sticky = listener("web", sticky="source_ip", fallback=True)
+    async with control(tenant([sticky, listener("plain")], [v1])) as running:
+        orders = {
+            name: running._ports._orders._order(running._registry.by_key[key(name)])
+            for name in ("web", "plain")
+        }
+        assert (orders["web"].sticky, orders["web"].salt) == (True, "acme/web")
+        assert orders["web"].fallback
+        assert not orders["plain"].sticky
+        assert not orders["plain"].fallback

@@ -57,6 +57,16 @@ def test_an_api_change_is_kept_until_the_file_contradicts_it(desired):
     assert gone.dropped == (Unit("listener", "acme", "extra"),)
 
 
+def test_only_upstreams_that_changed_are_tried():
+    tried = []
+    found = Desired(lambda _: [], check_upstream=lambda spec: tried.append(spec.name) or [])
+    found.commit(found.from_file(FILE))
+    assert tried == ["v1", "v2"]
+    tried.clear()
+    found.from_api(edit.with_upstream(FILE, upstream("v2", 3)))
+    assert tried == ["v2"]
+
+
 @pytest.mark.parametrize(
     ("change", "name", "waits"),
     [
@@ -70,13 +80,3 @@ def test_what_is_read_at_start_waits_for_a_restart(change, name, waits):
     (found,) = proxy_changes(ProxySpec(), replace(ProxySpec(), **change))
     assert found.name == name
     assert (found.name not in FOLLOWED) is waits
-
-
-def test_only_upstreams_that_changed_are_tried():
-    tried = []
-    found = Desired(lambda _: [], check_upstream=lambda spec: tried.append(spec.name) or [])
-    found.commit(found.from_file(FILE))
-    assert tried == ["v1", "v2"]
-    tried.clear()
-    found.from_api(edit.with_upstream(FILE, upstream("v2", 3)))
-    assert tried == ["v2"]

@@ -24,7 +24,7 @@ def a_loop_before():
     uvloop.run(asyncio.sleep(0))
 
 
-places = st.integers(0, 5)
+places = st.integers(0, 3)
 specs = st.builds(
     UpstreamSpec,
     tenant=st.just("acme"),
@@ -44,14 +44,18 @@ addresses = st.builds(
     st.integers(1, 9),
     st.integers(0, 1),
 )
+somewhere = st.lists(addresses, unique_by=lambda a: a.host, max_size=4)
+everywhere = st.lists(addresses, unique_by=lambda a: a.host, min_size=3, max_size=4)
+checks = st.tuples(st.just("check"), st.tuples(places, st.booleans()))
+outcomes = st.tuples(
+    st.just("outcome"), st.tuples(places, st.integers(0, 4), st.integers(0, WORKERS - 1))
+)
 deeds = st.one_of(
     st.tuples(st.just("set"), specs),
-    st.tuples(st.just("found"), st.lists(addresses, unique_by=lambda a: a.host, max_size=6)),
+    st.tuples(st.just("found"), somewhere),
     st.tuples(st.just("failed"), st.none()),
-    st.tuples(st.just("check"), st.tuples(places, st.booleans())),
-    st.tuples(
-        st.just("outcome"), st.tuples(places, st.integers(0, 4), st.integers(0, WORKERS - 1))
-    ),
+    *[checks] * 4,
+    *[outcomes] * 4,
     st.tuples(st.just("use"), st.integers(1, 3)),
     st.tuples(st.just("release"), st.integers(1, 3)),
     st.tuples(st.just("lost"), st.integers(0, WORKERS - 1)),
@@ -122,11 +126,14 @@ def agrees(rig):
         assert one.timer is None
 
 
-async def play(first, story):
+async def play(first, begin, story):
     with patch.object(healing, "Prober", FakeProber):
         async with a_rig(WORKERS) as rig:
             rig.looks = lambda one: int(one.task is not None and not one.task.done())
             rig.upstreams.set(first)
+            if begin:
+                await do(rig, "use", 1)
+                await do(rig, "found", begin)
             for deed, value in story:
                 await do(rig, deed, value)
             await rig.told()
@@ -137,6 +144,6 @@ async def play(first, story):
 
 
 @settings(max_examples=300, deadline=None)
-@given(specs, st.lists(deeds, max_size=25))
-def test_what_workers_know_in_the_end_is_what_the_model_says(first, story):
-    uvloop.run(play(first, story))
+@given(specs, st.just([]) | everywhere, st.lists(deeds, min_size=10, max_size=30))
+def test_what_workers_know_in_the_end_is_what_the_model_says(first, begin, story):
+    uvloop.run(play(first, begin, story))
