@@ -13,6 +13,7 @@
     * ListenFailed           a socket cannot be had for another reason
         * FdLimit                the process has no file descriptors left
     * TlsFiles               certificates or keys that cannot be used
+    * Unresolved             a name that gives no address or no service
     * NotFound               no such tenant, listener or upstream
     * Conflict               the request does not fit the present state
         * StaleVersion           `If-Match` names an older version
@@ -145,6 +146,16 @@ class TlsFiles(TenantProxyError):
     """A file of certificates or keys cannot be used."""
 
     code, http_status, blame = "tls_files", 422, "user"
+
+
+class Unresolved(TenantProxyError):
+    """A look-up of a name gave nothing; `why` is the part after the colon, for people."""
+
+    code, http_status, blame, retryable = "unresolved", 502, "environment", True
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"{name.rstrip('.') or name} does not resolve: {why}")
+        self.why = why
 
 
 class NotFound(TenantProxyError):

@@ -85,12 +85,6 @@ _LISTENER: dict[str, Schema] = {
     "policy": MAYBE_TEXT,
     "reserved_until": TIME,
 }
-_CONNECT: Schema = {
-    "type": "object",
-    "description": "As in the document.",
-    "properties": {"timeout": TEXT, "tries": WHOLE},
-    "required": ["timeout", "tries"],
-}
 _DISCOVERY: Schema = {
     "description": "As in the document: `dns` or `srv` and what is asked for.",
     "anyOf": [
@@ -124,7 +118,7 @@ _UPSTREAM: dict[str, Schema] = {
     "tenant": TEXT,
     "upstream": TEXT,
     "balance": TEXT,
-    "connect": _CONNECT,
+    "connect": closed(timeout=TEXT, tries=WHOLE, first_byte=MAYBE_TEXT, retry_budget=TEXT),
     "discovery": _DISCOVERY,
     "discovery_reason": TEXT,
     "awake": FLAG,

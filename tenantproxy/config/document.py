@@ -18,11 +18,11 @@ from tenantproxy.config.models import (
     ListenerDoc,
     SplitDoc,
     TenantDoc,
-    UpstreamDoc,
     split_members,
 )
 from tenantproxy.config.salvage import salvage
 from tenantproxy.config.strict import Strict
+from tenantproxy.config.upstream_models import UpstreamDoc
 from tenantproxy.config.yaml_tree import Tree, parse_tree
 from tenantproxy.errors import Problem
 from tenantproxy.model.checks import AT_KEY, check_document

@@ -1,4 +1,4 @@
-"""`host:port` and `[v6]:port`, taken apart and checked without asking DNS."""
+"""`host:port`, `[v6]:port` and names, taken apart and checked without asking DNS."""
 
 from __future__ import annotations
 
@@ -33,6 +33,22 @@ def parse_endpoint(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def is_address(host: str) -> bool:
+    """Say whether it is an IP address, without brackets."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_name(text: str) -> bool:
+    """Say whether DNS could know it: RFC 1035, with the underscores of SRV records (RFC 2782)."""
+    labels = text.removesuffix(".").split(".")
+    known = len(text) <= MAX_NAME and all(_LABEL.fullmatch(label) for label in labels)
+    return known and not labels[-1].isdigit()
+
+
 def _v6(text: str, host: str) -> str:
     address = host[1:-1]
     try:
@@ -52,5 +68,5 @@ def _check_host(text: str, host: str) -> None:
         except ValueError:
             raise ValueError(f'"{host}" is not an IPv4 address, {_EXAMPLE}') from None
         return
-    if len(host) > MAX_NAME or not all(_LABEL.fullmatch(label) for label in labels):
+    if not is_name(host):
         raise ValueError(f'the host of "{text}" is neither an IP address nor a name, {_EXAMPLE}')

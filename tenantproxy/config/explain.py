@@ -75,6 +75,8 @@ def _explain_one(
         case "fault":
             context = one["ctx"]
             message, hint, code = context["message"], context["hint"], context["code"]
+            if context["key"] is not None:
+                path, at_key = (*path, context["key"]), True
         case "missing":
             owner, key = model_at(model, path[:-1]), str(path[-1])
             path = path[:-1]

@@ -18,10 +18,11 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from tenantproxy.config.suggest import did_you_mean
-from tenantproxy.config.units import parse_duration_s
+from tenantproxy.config.units import format_share, parse_duration_s, parse_share
 
 NAME_PATTERN = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 DURATION_PATTERN = r"^[0-9]{1,20}(\.[0-9]{1,400})?(ms|s|m|h|d)$"
+SHARE_PATTERN = r"^(100(\.0{1,2})?|[0-9]{1,2}(\.[0-9]{1,2})?)%$"
 RANGE_PATTERN = "^[0-9]{1,5}-[0-9]{1,5}$"
 ENDPOINT_PATTERN = r"^(\[[0-9a-fA-F:.%\w]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$"
 MAX_PORT = 65_535
@@ -30,10 +31,17 @@ Schema = dict[str, Any]
 
 
 def fault(
-    message: str, hint: str | None = None, *, code: str = "document_invalid"
+    message: str,
+    hint: str | None = None,
+    *,
+    code: str = "document_invalid",
+    key: str | None = None,
 ) -> PydanticCustomError:
-    """Return the error that tells pydantic what is wrong, in our words."""
-    context = {"message": message, "hint": hint, "code": code}
+    """Return the error that tells pydantic what is wrong, in our words.
+
+    `key` is the key that is at fault, where a mapping is checked as a whole.
+    """
+    context = {"message": message, "hint": hint, "code": code, "key": key}
     return PydanticCustomError("fault", "{message}", context)
 
 
@@ -112,6 +120,39 @@ class DurationRule(Rule):
 
     def schema(self) -> Schema:
         return {"type": "string", "pattern": DURATION_PATTERN, "examples": ["5s", "15m"]}
+
+
+@dataclass(frozen=True)
+class ShareRule(Rule):
+    """A share of a whole as a number from 0 to 1, written in percent."""
+
+    most: float = 1.0
+
+    def check(self, value: Any) -> float:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            raise fault("a share needs a percent sign", self._better(value))
+        if not isinstance(value, str):
+            raise fault(f"needs a share, not {shown(value)}", "write for example 10%")
+        try:
+            share = parse_share(value)
+        except ValueError as error:
+            message, _, hint = str(error).partition(", ")
+            raise fault(message, hint) from None
+        if share > self.most:
+            most = format_share(self.most)
+            raise fault(f"{value} is above {most}", f"write {most} or less")
+        if _SHARE.fullmatch(value) is None:
+            better = f"write {format_share(round(share, 4))}, with two decimals at most"
+            raise fault(f'"{value[:40]}" is not how a share is written', better)
+        return share
+
+    def _better(self, value: float) -> str:
+        """Below 1 it was meant as a fraction: nobody writes half a percent without its sign."""
+        percent = value * 100 if 0 < value < 1 else value
+        return f"write {percent:g}%" if 0 <= percent <= self.most * 100 else "write for example 10%"
+
+    def schema(self) -> Schema:
+        return {"type": "string", "pattern": SHARE_PATTERN, "examples": ["10%"]}
 
 
 @dataclass(frozen=True)
@@ -287,12 +328,14 @@ def _better_address(value: str) -> str:
 
 
 _NAME = re.compile(NAME_PATTERN[:-1])
+_SHARE = re.compile(SHARE_PATTERN[1:-1])
 _RANGE = re.compile(r"([0-9]{1,5}) ?- ?([0-9]{1,5})")
 
 Check = Callable[[Any], Any]
 Name = Annotated[str, NameRule()]
 Duration = Annotated[float, DurationRule()]
 DurationOrZero = Annotated[float, DurationRule(zero=True)]
+Share = Annotated[float, ShareRule()]
 Port = Annotated[int, WholeRule(1, MAX_PORT)]
 OwnPort = Annotated[int, WholeRule(0, MAX_PORT)]
 """0 lets the kernel choose, which tests and several daemons on one host need."""

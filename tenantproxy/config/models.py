@@ -6,13 +6,12 @@ Values leave through `to_spec`; from there inwards only `model.spec` travels.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, cast
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
-from tenantproxy.config.endpoints import parse_endpoint
 from tenantproxy.config.fields import (
-    ENDPOINT_PATTERN,
     ChoiceRule,
     Duration,
     DurationOrZero,
@@ -29,131 +28,23 @@ from tenantproxy.config.fields import (
 )
 from tenantproxy.config.proxy_models import ProxyDoc
 from tenantproxy.config.strict import Later, Strict
+from tenantproxy.config.suggest import did_you_mean
+from tenantproxy.config.upstream_models import UpstreamDoc
 from tenantproxy.model.spec import (
     DEFAULT_WAKE,
     Document,
-    EndpointSpec,
     IdleRule,
     ListenerSpec,
     ProxySpec,
     SplitMember,
     TenantSpec,
-    UpstreamSpec,
     WakeRule,
 )
 from tenantproxy.model.split import MAX_MEMBERS, MAX_WEIGHT
 
-MAX_ENDPOINTS = 1024
 MAX_LABELS = 64
 
 _LISTENER = ListenerSpec("", "", ())
-_UPSTREAM = UpstreamSpec("", "", ())
-
-
-class EndpointRule(Rule):
-    """`host:port` as an `EndpointSpec` of weight 1."""
-
-    def check(self, value: Any) -> EndpointSpec:
-        if not isinstance(value, str):
-            raise fault(f"an endpoint is text, not {shown(value)}", 'write "10.0.0.1:8080"')
-        try:
-            return EndpointSpec(*parse_endpoint(value))
-        except ValueError as error:
-            message, _, hint = str(error).rpartition(", write ")
-            raise fault(message, f"write {hint}") from None
-
-    def schema(self) -> Schema:
-        return {"type": "string", "pattern": ENDPOINT_PATTERN, "examples": ["10.0.0.1:8080"]}
-
-
-EndpointText = Annotated[EndpointSpec, EndpointRule()]
-
-
-class EndpointDoc(Strict):
-    """One endpoint with a weight."""
-
-    address: EndpointText = Field(examples=["10.0.0.1:8080"])
-    """`host:port` or `[v6]:port`."""
-    weight: Annotated[int, WholeRule(1, 256)] = 1
-    """Share of the upstream's connections, relative to its other endpoints."""
-
-    def to_spec(self) -> EndpointSpec:
-        return EndpointSpec(self.address.host, self.address.port, self.weight)
-
-
-def _endpoint(value: Any) -> Any:
-    if isinstance(value, int | float | bool | None):
-        raise fault(f"an endpoint is text, not {shown(value)}", 'write "10.0.0.1:8080"')
-    return {"address": value} if isinstance(value, str) else value
-
-
-def _endpoints(value: list[EndpointDoc]) -> list[EndpointDoc]:
-    if not 1 <= len(value) <= MAX_ENDPOINTS:
-        raise fault(
-            f"needs 1 to {MAX_ENDPOINTS} endpoints, not {len(value)}", "write [10.0.0.1:8080]"
-        )
-    seen: set[tuple[str, int]] = set()
-    for one in value:
-        address = (one.address.host, one.address.port)
-        if address in seen:
-            raise fault(
-                f"the endpoint {one.address} is listed twice",
-                f"list it once: {{address: {one.address}, weight: 2}}",
-            )
-        seen.add(address)
-    return value
-
-
-class ConnectDoc(Strict):
-    """How a connection to an endpoint is tried."""
-
-    timeout: Duration = _UPSTREAM.connect_timeout_s
-    """Longest time one attempt may take."""
-    tries: Annotated[int, WholeRule(1, 16)] = _UPSTREAM.connect_tries
-    """Attempts for each client connection, each on another endpoint."""
-
-
-class UpstreamDoc(Strict):
-    """A named group of endpoints."""
-
-    later: ClassVar[Later] = {
-        "discovery": ("finding endpoints by DNS or Kubernetes", ()),
-        "health": ("active health checks", ()),
-        "outlier": ("ejecting failing endpoints", ()),
-        "max_connections": ("a limit of connections to an upstream", ()),
-        "warm": ("spare connections", (0,)),
-        "send_proxy": ("sending the PROXY protocol", ()),
-        "tls": ("TLS to upstreams", ()),
-    }
-    endpoints: Annotated[
-        list[
-            Annotated[
-                EndpointDoc,
-                BeforeValidator(_endpoint, json_schema_input_type=EndpointText | EndpointDoc),
-            ]
-        ],
-        AfterValidator(_endpoints),
-    ] = Field(
-        examples=["[10.0.0.1:8080]"],
-        json_schema_extra={"minItems": 1, "maxItems": MAX_ENDPOINTS},
-    )
-    """`host:port` texts, or mappings of `address` and `weight`."""
-    balance: Annotated[
-        str, ChoiceRule(("round_robin", "least_connections"), ("random", "source_hash"))
-    ] = _UPSTREAM.balance
-    """How a connection finds its endpoint."""
-    connect: ConnectDoc = ConnectDoc()
-    """How a connection to an endpoint is tried."""
-
-    def to_spec(self, tenant: str, name: str) -> UpstreamSpec:
-        return UpstreamSpec(
-            tenant=tenant,
-            name=name,
-            endpoints=tuple(one.to_spec() for one in self.endpoints),
-            balance=cast(Any, self.balance),
-            connect_timeout_s=self.connect.timeout,
-            connect_tries=self.connect.tries,
-        )
 
 
 class IdleDoc(Strict):
@@ -200,18 +91,36 @@ def split_members(split: Mapping[str, int]) -> tuple[SplitMember, ...]:
     return tuple(SplitMember(upstream, weight) for upstream, weight in split.items())
 
 
+@dataclass(frozen=True)
+class StickyRule(Rule):
+    """What of a client decides; cookies and headers wait for HTTP."""
+
+    def check(self, value: Any) -> str:
+        if isinstance(value, dict) and len(value) == 1 and value.keys() <= {"cookie", "header"}:
+            (what,) = value
+            raise fault(
+                f"keeping a client by its {what} is not supported yet",
+                "write source_ip, which needs no HTTP",
+                code="not_supported_yet",
+            )
+        if value != "source_ip":
+            raise fault(f"needs source_ip, not {shown(value)}", did_you_mean(value, ("source_ip",)))
+        return "source_ip"
+
+    def schema(self) -> Schema:
+        return {"enum": ["source_ip"]}
+
+
 class ListenerDoc(Strict):
     """One port of one tenant."""
 
     later: ClassVar[Later] = {
-        "sticky": ("keeping a client on one upstream", ()),
         "canary_match": ("choosing the canary by header or cookie", ()),
         "mirror": ("mirrored traffic", ()),
         "limits": ("limits of a listener", ()),
         "accept_proxy": ("the PROXY protocol from clients", ()),
         "tls": ("TLS from clients", ()),
         "rollout": ("rollouts", ()),
-        "fallback": ("another member for one without a usable endpoint", (False,)),
     }
     port: Port | None = None
     """Left out: one of `port_range`, kept for this listener."""
@@ -226,6 +135,10 @@ class ListenerDoc(Strict):
         json_schema_extra={"minProperties": 1, "maxProperties": MAX_MEMBERS},
     )
     """Upstream -> weight; relative, 0 keeps the name without traffic."""
+    sticky: Annotated[str, StickyRule()] | None = None
+    """`source_ip`: clients of one address go to one upstream; raising a weight moves few."""
+    fallback: Switch | None = _LISTENER.fallback
+    """An upstream without a usable endpoint gives its share of the split to the others."""
     idle: IdleDoc | None = None
     """Left out: what the policies say."""
     idle_timeout: Duration = _LISTENER.idle_timeout_s
@@ -247,6 +160,8 @@ class ListenerDoc(Strict):
             idle_timeout_s=self.idle_timeout,
             wake=self.wake.to_spec(),
             drain_s=self.drain,
+            sticky=cast(Any, self.sticky),
+            fallback=bool(self.fallback),
         )
 
 

@@ -9,14 +9,16 @@ from pydantic import Field
 from tenantproxy.config.fields import (
     Address,
     ChoiceRule,
+    Duration,
     DurationOrZero,
     OwnPort,
     RangeRule,
     TextRule,
     WorkersRule,
 )
+from tenantproxy.config.network_fields import DnsServer
 from tenantproxy.config.strict import Later, Strict
-from tenantproxy.model.spec import AdminSpec, MetricsSpec, ProxySpec, ShutdownSpec
+from tenantproxy.model.spec import AdminSpec, DnsSpec, MetricsSpec, ProxySpec, ShutdownSpec
 
 _PROXY = ProxySpec()
 
@@ -39,6 +41,15 @@ class MetricsDoc(Strict):
     """Address to bind."""
     port: OwnPort = _PROXY.metrics.port
     """0: one that the kernel chooses."""
+
+
+class DnsDoc(Strict):
+    """How names of endpoints are looked up."""
+
+    servers: list[DnsServer] = Field(default=list(_PROXY.dns.servers))
+    """`address` or `address:port` of name servers; none: those of /etc/resolv.conf."""
+    timeout: Duration = _PROXY.dns.timeout_s
+    """Longest time that one look-up may take, repeats included."""
 
 
 class ShutdownDoc(Strict):
@@ -68,6 +79,8 @@ class ProxyDoc(Strict):
     """The admin API."""
     metrics: MetricsDoc = MetricsDoc()
     """The metrics for Prometheus."""
+    dns: DnsDoc = DnsDoc()
+    """How names of endpoints are looked up."""
     policies: list[Annotated[str, TextRule(4096, "a path", "policies/")]] = Field(
         default=list(_PROXY.policies)
     )
@@ -85,6 +98,7 @@ class ProxyDoc(Strict):
             relay=cast(Any, self.relay),
             admin=AdminSpec(admin.address, admin.port, admin.token_file),
             metrics=MetricsSpec(metrics.address, metrics.port),
+            dns=DnsSpec(tuple(self.dns.servers), self.dns.timeout),
             policies=tuple(self.policies),
             shutdown=ShutdownSpec(shutdown.keep_accepting, shutdown.drain),
         )

@@ -7,21 +7,29 @@ Defaults are written out, so that a reader sees what is in force.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import yaml
 
-from tenantproxy.config.units import format_duration
+from tenantproxy.config.units import format_duration, format_share
 from tenantproxy.config.yaml_scalars import resolve
 from tenantproxy.model.spec import (
+    Discovery,
     Document,
     EndpointSpec,
+    HealthRule,
+    HttpCheck,
     IdleRule,
     ListenerSpec,
+    OutlierRule,
     PolicySpec,
     ProxySpec,
+    QueueRule,
     SplitMember,
+    TcpCheck,
     TenantSpec,
+    TlsRule,
     UpstreamSpec,
     WakeRule,
 )
@@ -52,6 +60,10 @@ def render_proxy(proxy: ProxySpec) -> dict[str, Any]:
             "token_file": admin.token_file,
         },
         "metrics": {"address": metrics.address, "port": metrics.port},
+        "dns": {
+            "servers": list(proxy.dns.servers),
+            "timeout": format_duration(proxy.dns.timeout_s),
+        },
         "policies": list(proxy.policies),
         "shutdown": {
             "keep_accepting": format_duration(shutdown.keep_accepting_s),
@@ -70,14 +82,26 @@ def render_tenant(tenant: TenantSpec) -> dict[str, Any]:
 
 
 def render_upstream(upstream: UpstreamSpec) -> dict[str, Any]:
-    """Return an upstream; tenant and name stand outside."""
+    """Return an upstream; tenant and name stand outside. What is off is null."""
     return {
-        "endpoints": [_endpoint(one) for one in upstream.endpoints],
+        "endpoints": [_endpoint(one) for one in upstream.endpoints] or None,
+        "discovery": _discovery(upstream.discovery),
         "balance": upstream.balance,
+        "slow_start": format_duration(upstream.slow_start_s),
+        "panic": format_share(upstream.panic_below),
         "connect": {
             "timeout": format_duration(upstream.connect_timeout_s),
             "tries": upstream.connect_tries,
+            "first_byte": _duration(upstream.first_byte_timeout_s),
+            "retry_budget": format_share(upstream.retry_budget),
         },
+        "health": _health(upstream.health),
+        "outlier": _outlier(upstream.outlier),
+        "max_connections": upstream.max_connections,
+        "queue": _queue(upstream.queue),
+        "warm": upstream.warm,
+        "send_proxy": upstream.send_proxy,
+        "tls": _tls(upstream.tls),
     }
 
 
@@ -88,6 +112,8 @@ def render_listener(listener: ListenerSpec) -> dict[str, Any]:
         "protocol": "tcp",
         "open": listener.open,
         "split": render_split(listener.split),
+        "sticky": listener.sticky,
+        "fallback": listener.fallback,
         "idle": _idle(listener.idle),
         "idle_timeout": format_duration(listener.idle_timeout_s),
         "wake": _wake(listener.wake),
@@ -98,6 +124,12 @@ def render_listener(listener: ListenerSpec) -> dict[str, Any]:
 def render_split(split: Sequence[SplitMember]) -> dict[str, int]:
     """Return `{"web-v1": 95, "web-v2": 5}` in the order of the split."""
     return {member.upstream: member.weight for member in split}
+
+
+def render_codes(ranges: Sequence[tuple[int, int]]) -> int | str | list[int | str]:
+    """Return codes of HTTP: `200-399`, `200`, or a list of both."""
+    found = [low if low == high else f"{low}-{high}" for low, high in ranges]
+    return found[0] if len(found) == 1 else found
 
 
 def render_policy(policy: PolicySpec) -> dict[str, Any]:
@@ -144,6 +176,58 @@ def _endpoint(endpoint: EndpointSpec) -> str | Mapping[str, Any]:
     if endpoint.weight == 1:
         return str(endpoint)
     return {"address": str(endpoint), "weight": endpoint.weight}
+
+
+def _duration(seconds: float | None) -> str | None:
+    return None if seconds is None else format_duration(seconds)
+
+
+def _discovery(found: Discovery | None) -> dict[str, str] | None:
+    if found is None:
+        return None
+    return {found.kind: found.name if found.port is None else f"{found.name}:{found.port}"}
+
+
+def _health(rule: HealthRule | None) -> dict[str, Any] | None:
+    if rule is None:
+        return None
+    return {
+        **({"tcp": _tcp(rule.tcp)} if rule.tcp is not None else {}),
+        **({"http": _http(rule.http)} if rule.http is not None else {}),
+        "every": format_duration(rule.every_s),
+        "timeout": format_duration(rule.timeout_s),
+        "fall": rule.fall,
+        "rise": rule.rise,
+        "jitter": format_share(rule.jitter),
+        "port": rule.port,
+    }
+
+
+def _tcp(check: TcpCheck) -> dict[str, Any]:
+    return {"send": check.send.decode() or None, "expect": check.expect.decode() or None}
+
+
+def _http(check: HttpCheck) -> dict[str, Any]:
+    return {"path": check.path, "host": check.host, "expect": render_codes(check.expect)}
+
+
+def _outlier(rule: OutlierRule | None) -> dict[str, Any] | None:
+    if rule is None:
+        return None
+    return {
+        "consecutive_failures": rule.consecutive_failures,
+        "eject_for": format_duration(rule.eject_for_s),
+        "eject_for_most": format_duration(rule.eject_for_most_s),
+        "max_ejected": format_share(rule.max_ejected),
+    }
+
+
+def _queue(rule: QueueRule | None) -> dict[str, Any] | None:
+    return None if rule is None else {"size": rule.size, "timeout": format_duration(rule.timeout_s)}
+
+
+def _tls(rule: TlsRule | None) -> dict[str, Any] | None:
+    return None if rule is None else asdict(rule)
 
 
 def _idle(rule: IdleRule | None) -> dict[str, str] | None:

@@ -12,11 +12,13 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from tenantproxy.config.fields import DURATION_PATTERN, RANGE_PATTERN
-from tenantproxy.config.models import DocumentDoc, ListenerDoc, TenantDoc, UpstreamDoc
+from tenantproxy.config.fields import DURATION_PATTERN, RANGE_PATTERN, SHARE_PATTERN
+from tenantproxy.config.models import DocumentDoc, ListenerDoc, TenantDoc
 from tenantproxy.config.policies import PolicyDoc
+from tenantproxy.config.render import render_codes
 from tenantproxy.config.strict import Strict
-from tenantproxy.config.units import format_duration
+from tenantproxy.config.units import format_duration, format_share
+from tenantproxy.config.upstream_models import UpstreamDoc
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -79,10 +81,14 @@ def _default(name: str, part: Schema) -> None:
     value = part["default"]
     if part.get("pattern") == DURATION_PATTERN:
         part["default"] = format_duration(value)
+    elif part.get("pattern") == SHARE_PATTERN:
+        part["default"] = format_share(value)
     elif part.get("pattern") == RANGE_PATTERN:
         part["default"] = "-".join(map(str, value))
     elif name == "workers":
         part["default"] = "auto"
+    elif name == "expect" and value is not None:
+        part["default"] = render_codes(value)
     elif isinstance(value, dict):  # it stands at the keys of that mapping already
         del part["default"]
 

@@ -38,6 +38,20 @@ class Strict(BaseModel):
         return {key: value for key, value in data.items() if key not in off} if off else data
 
 
+def one_of(*keys: str) -> dict[str, Any]:
+    """Return the JSON schema of a mapping that has exactly one of these keys; null is none."""
+    return {"oneOf": [_has(key) for key in keys]}
+
+
+def needs(key: str, other: str) -> dict[str, Any]:
+    """Return the JSON schema of a mapping that may have `key` only together with `other`."""
+    return {"if": _has(key), "then": _has(other)}
+
+
+def _has(key: str) -> dict[str, Any]:
+    return {"required": [key], "properties": {key: {"not": {"type": "null"}}}}
+
+
 def _in(value: object, values: tuple[object, ...]) -> bool:
     """By type too: `warm: false` is not `warm: 0`."""
     return value is None or any(type(value) is type(one) and value == one for one in values)

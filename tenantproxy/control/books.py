@@ -289,6 +289,7 @@ class Books:
 NOTHING = Totals(
     closed=dict.fromkeys(CLOSED_REASONS, 0), rejected=dict.fromkeys(REJECTED_REASONS, 0)
 )
+NO_GAUGES = UpstreamGauges(0, 0, 0, 0, 0)
 NO_TIMES = Histogram((0,) * (HISTOGRAM_WORDS - 1), 0.0)
 
 

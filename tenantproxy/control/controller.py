@@ -23,7 +23,17 @@ from tenantproxy.control.registry import Registry
 from tenantproxy.control.relays import Relays
 from tenantproxy.control.upstreams import Upstreams
 from tenantproxy.control.watchdog import Watchdog
-from tenantproxy.dataplane.messages import Drained, Message, Notice, Opened, Relay, Stopped
+from tenantproxy.dataplane.messages import (
+    Drained,
+    Message,
+    Notice,
+    Opened,
+    Outcomes,
+    Relay,
+    Stopped,
+)
+from tenantproxy.discovery.build import source_of
+from tenantproxy.discovery.resolver import Resolver
 from tenantproxy.errors import (
     Conflict,
     GoingDown,
@@ -78,7 +88,14 @@ class Controller(Looking):
         )
         self._relays = Relays(proxy.relay, self._fleet, self._events)
         self._books = Books([worker.counters for worker in self._fleet.workers])
-        self._upstreams = Upstreams(self._fleet, self._books, self._events, self._background)
+        self._resolver = resolver = Resolver(proxy.dns)
+        self._upstreams = Upstreams(
+            self._fleet,
+            self._books,
+            self._events,
+            self._background,
+            lambda spec: source_of(spec, resolver),
+        )
         each = workers if proxy.accept == "reuseport" else 1
         self._registry = Registry(proxy.listen_address, each, self._books, self._upstreams)
         self._ports = Ports(
@@ -99,7 +116,9 @@ class Controller(Looking):
             self._labels,
             self._reconciler.withdrawn,
         )
-        self._desired = Desired(self._check, self._reconciler.port_of)
+        self._desired = Desired(
+            self._check, self._reconciler.port_of, self._upstreams.certificates.problems
+        )
         self._history = History(self._events)
         self._lookout = Lookout(
             proxy, self._registry, self._upstreams, self._books, self._keeper.idle, self._history
@@ -152,6 +171,8 @@ class Controller(Looking):
         self._stopping = self._ended = True
         await self._fleet.quit(within_s=0)
         self._keeper.idle.close()
+        await self._upstreams.close()
+        await self._resolver.close()
         await self._background.close()
         self.end_watches()
         self._ports.close_sockets()
@@ -317,6 +338,8 @@ class Controller(Looking):
                 self._ports.stopped(worker, ids)
             case Drained(ids):
                 self._ports.drained(worker, ids)
+            case Outcomes(outcomes):
+                self._upstreams.outcomes(worker, outcomes)
             case Relay():
                 self._relays.answered(worker, message)
             case Notice():

@@ -9,9 +9,10 @@ from tenantproxy.config.render import render_proxy
 from tenantproxy.errors import DocumentError, Problem, TenantProxyError
 from tenantproxy.model.delta import Change, Delta, Tenants, delta
 from tenantproxy.model.layers import ApiChange, Unit, merge, record
-from tenantproxy.model.spec import ListenerKey, ListenerSpec, ProxySpec, TenantSpec
+from tenantproxy.model.spec import ListenerKey, ListenerSpec, ProxySpec, TenantSpec, UpstreamSpec
 
 Check = Callable[[TenantSpec], list[Problem]]
+CheckUpstream = Callable[[UpstreamSpec], list[Problem]]
 
 FOLLOWED = frozenset({"proxy.relay"})
 """Changes of the `proxy` part that need no restart: an order to the workers does it."""
@@ -34,9 +35,12 @@ class Desired:
     """Holds the state in force; candidates are made here and committed whole."""
 
     def __init__(
-        self, check: Check, port_of: Callable[[ListenerKey], int | None] = lambda _: None
+        self,
+        check: Check,
+        port_of: Callable[[ListenerKey], int | None] = lambda _: None,
+        check_upstream: CheckUpstream = lambda _: [],
     ) -> None:
-        self._check, self._port_of = check, port_of
+        self._check, self._port_of, self._check_upstream = check, port_of, check_upstream
         self.file: Tenants = {}
         self.overlay: dict[Unit, ApiChange] = {}
         self.tenants: Tenants = {}
@@ -108,12 +112,16 @@ class Desired:
         for upstream_key in found.upstreams:
             if (tenant := tenants.get(upstream_key.tenant)) is not None:
                 touched[tenant.name] = dict(tenant.listeners)
-        return [
+        problems = [
             problem
             for name, listeners in touched.items()
             if name in tenants
             for problem in self._check(replace(tenants[name], listeners=listeners))
         ]
+        for _, upstream in found.upstreams.values():
+            if upstream is not None:
+                problems += self._check_upstream(upstream)
+        return problems
 
 
 def proxy_changes(old: ProxySpec, new: ProxySpec) -> list[Change]:

@@ -8,7 +8,7 @@ import itertools
 from tenantproxy import clock
 from tenantproxy.model.lifecycle import State, move
 from tenantproxy.model.plan import Observed
-from tenantproxy.model.spec import ListenerKey, ListenerSpec
+from tenantproxy.model.spec import ListenerKey, ListenerSpec, UpstreamKey
 
 _numbers = itertools.count(1)
 
@@ -98,6 +98,10 @@ class Listener:
                 waiter.set_result(None)
             else:
                 waiter.set_exception(error)
+
+    def named(self) -> list[UpstreamKey]:
+        """Return the upstreams that its split names, in that order."""
+        return [UpstreamKey(self.spec.tenant, one.upstream) for one in self.spec.split]
 
     def observed(self) -> Observed:
         """Return what the planner sees."""

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import tenantproxy
-from tenantproxy.control.books import NO_TIMES, NOTHING, Books
+from tenantproxy.control.books import NO_GAUGES, NO_TIMES, NOTHING, Books
+from tenantproxy.control.endpoint_views import endpoint_views
 from tenantproxy.control.history import History
 from tenantproxy.control.idle import IdleClock
 from tenantproxy.control.listener import Listener
 from tenantproxy.control.registry import Registry
-from tenantproxy.control.upstreams import Upstream, Upstreams
+from tenantproxy.control.upstream import Upstream
+from tenantproxy.control.upstreams import Upstreams
 from tenantproxy.dataplane.counters import CONNECT_ERRORS
 from tenantproxy.model.edit import users
 from tenantproxy.model.layers import ApiChange, Unit
@@ -129,19 +131,26 @@ class Lookout:
     def upstream(self, one: Upstream, used_by: tuple[str, ...]) -> UpstreamView:
         spec, block = one.spec, one.block
         errors, connect, first = dict.fromkeys(CONNECT_ERRORS, 0), NO_TIMES, NO_TIMES
-        totals = NOTHING
+        totals, gauges = NOTHING, NO_GAUGES
         if block is not None:
             totals = self._books.upstream_totals(block, one.routes)
             errors, connect, first = self._books.upstream_details(block)
+            gauges = self._books.upstream_gauges(block)
         return UpstreamView(
             spec=spec,
-            endpoints=one.endpoints(),
+            endpoints=endpoint_views(one, self._books),
             source=self._source(Unit("upstream", spec.tenant, spec.name)),
             totals=totals,
             connect_errors=errors,
             connect_duration=connect,
             first_byte_duration=first,
             listeners=used_by,
+            awake=one.awake,
+            panic=one.panic,
+            discovery_reason=one.discovery_reason,
+            **gauges._asdict(),
+            ejections=one.ejections,
+            checks={"passed": one.passed, "failed": one.failed},
         )
 
     def upstreams(self, tenant: str | None = None) -> Iterator[UpstreamView]:

@@ -19,7 +19,7 @@ from tenantproxy.dataplane.messages import (
     StopListeners,
     UpdateListeners,
 )
-from tenantproxy.model.spec import Connections, UpstreamKey
+from tenantproxy.model.spec import Connections, ListenerSpec
 
 T = TypeVar("T")
 
@@ -114,7 +114,7 @@ class Orders:
         if listener.block is None:
             listener.block = books.take_listener()
         routes = listener.routes = listener.routes if listener.routes is not None else {}
-        upstreams = self._upstreams.need(UpstreamKey(spec.tenant, m.upstream) for m in spec.split)
+        upstreams = self._upstreams.need(listener.named())
         for upstream in upstreams:
             name = upstream.spec.name
             if name not in routes:
@@ -131,7 +131,15 @@ class Orders:
             idle_timeout_s=spec.idle_timeout_s,
             hold=spec.wake.hold,
             hold_s=spec.wake.timeout_s,
+            sticky=spec.sticky is not None,
+            salt=_salt(spec),
+            fallback=spec.fallback,
         )
+
+
+def _salt(spec: ListenerSpec) -> str:
+    """Return what makes its clients fall otherwise than another's; each rollout adds its own."""
+    return str(spec.key) if spec.sticky is not None else ""
 
 
 def _batches(items: list[T]) -> Iterator[list[T]]:

@@ -68,7 +68,7 @@ class Ports:
         listener = self.registry.enter(spec, port, generation)
         self.registry.hold(listener, fds)
         listener.failures = 0
-        listener.move(State.ASLEEP, "bound; opens at the first connection")
+        self._move(listener, State.ASLEEP, "bound; opens at the first connection")
         self._sleepers.watch(listener)
         return listener
 
@@ -84,7 +84,7 @@ class Ports:
         """Begin to open sleeping listeners."""
         for listener in listeners:
             self._sleepers.unwatch(listener)
-            listener.move(State.OPENING, reason)
+            self._move(listener, State.OPENING, reason)
             listener.open_since_s = clock.monotonic_s()
             self._loop.call_later(
                 listener.spec.wake.timeout_s, self._opening_too_long, listener, listener.epoch
@@ -93,6 +93,9 @@ class Ports:
 
     def update(self, listeners: Sequence[Listener]) -> None:
         """Send new splits and timeouts to workers; sockets and connections stay."""
+        for one in listeners:
+            if self._upstreams.used_by(one.id):
+                self._upstreams.use(one.id, one.named())
         self._orders.update(listeners)
 
     def retire(self, key: ListenerKey, how: Connections) -> Listener | None:
@@ -158,7 +161,7 @@ class Ports:
         async with self._lock(listener):
             if listener.state not in (State.OPEN, State.OPENING):
                 return False
-            listener.move(State.DRAINING, reason)
+            self._move(listener, State.DRAINING, reason)
             epoch = listener.epoch
             listener.tell_waiters(Conflict(f"listener {listener.key} was put to sleep"))
             await self._orders.stop([listener], sweep=False)
@@ -172,7 +175,7 @@ class Ports:
             if live and how != "keep":
                 self._orders.end_connections([listener], how, listener.spec.drain_s, forget=False)
             else:
-                listener.move(State.ASLEEP, reason)
+                self._move(listener, State.ASLEEP, reason)
                 self._note("slept", listener, reason)
             return True
 
@@ -193,10 +196,7 @@ class Ports:
         Returns whether it closed.
         """
         async with self._lock(listener):
-            if listener.state is State.FAILED:
-                self._gone(listener, forget=forget, reason=reason)
-                return True
-            if listener.state in (State.CLOSED, State.COOLING):
+            if listener.state in (State.FAILED, State.CLOSED, State.COOLING):
                 self._gone(listener, forget=forget, reason=reason)
                 return True
             if listener.state is State.DRAINING:
@@ -204,7 +204,7 @@ class Ports:
                 listener.reason = reason
                 listener.draining_on = None  # it drained into sleep; now it drains to its end
             else:
-                listener.move(State.DRAINING, reason)
+                self._move(listener, State.DRAINING, reason)
             if idle_since_s is not None and not await self._closing.quiet(
                 listener, idle_since_s, self._reopen
             ):
@@ -248,6 +248,7 @@ class Ports:
     def worker_lost(self, worker: int) -> None:
         """Settle the books and wait no more for its answers."""
         known = self.registry.settle(worker, clock.monotonic_s())
+        self._upstreams.worker_lost(worker)
         self._orders.worker_lost(worker)
         for one in known:
             if one.draining_on and worker in one.draining_on:
@@ -259,7 +260,7 @@ class Ports:
             listener = self.registry.by_id.get(number)
             if listener is not None and listener.state is State.OPENING:
                 why = listener.reason
-                listener.move(State.OPEN, why)
+                self._move(listener, State.OPEN, why)
                 self._note("opened", listener, why)
                 self._hand_over_held(listener)
                 listener.tell_waiters(None)
@@ -277,6 +278,17 @@ class Ports:
                 self._drained(listener, worker)
 
     # Steps -------------------------------------------------------------------------
+
+    def _move(self, listener: Listener, new: State, reason: str) -> None:
+        """Change the state; the upstreams of a listener that wakes wake with it.
+
+        One that drains keeps them as they were: it may have been asleep.
+        """
+        listener.move(new, reason)
+        if new is State.OPENING:
+            self._upstreams.use(listener.id, listener.named())
+        elif new not in (State.OPEN, State.DRAINING):
+            self._upstreams.release(listener.id)
 
     def _take_over(self, port: int, fds: tuple[int, ...]) -> None:
         """Let the present holder of these sockets go on without them."""
@@ -296,7 +308,7 @@ class Ports:
             raise
         self.registry.hold(listener, fds)
         if listener.state is not State.DRAINING:
-            listener.move(State.ASLEEP, "bound again")
+            self._move(listener, State.ASLEEP, "bound again")
 
     def _reopen(self, listener: Listener, reason: str) -> None:
         """Turn back from draining; its sockets are still there."""
@@ -317,7 +329,7 @@ class Ports:
             return
         listener.draining_on = None
         if listener.fds:
-            listener.move(State.ASLEEP, listener.reason)
+            self._move(listener, State.ASLEEP, listener.reason)
             self._note("slept", listener, listener.reason)
         else:
             self._gone(listener, forget=listener in self.registry.retired, reason=listener.reason)
@@ -325,23 +337,22 @@ class Ports:
     def _gone(self, listener: Listener, *, forget: bool, reason: str) -> None:
         """No socket and no connection is left."""
         if listener.state not in (State.CLOSED, State.COOLING):
-            listener.move(State.CLOSED, reason)
+            self._move(listener, State.CLOSED, reason)
             self._note("closed", listener, reason)
         self._locks.pop(listener.id, None)
         if forget:
             self.registry.forget(listener)
             return
         if listener.state is State.CLOSED:
-            listener.move(State.COOLING, reason)
+            self._move(listener, State.COOLING, reason)
             listener.reserved_until_s = clock.wall_s() + RESERVED_S
             self._loop.call_later(RESERVED_S, self._cooled, listener, listener.epoch)
         self.on_free(listener.key)
 
-    @staticmethod
-    def _cooled(listener: Listener, epoch: int) -> None:
+    def _cooled(self, listener: Listener, epoch: int) -> None:
         if listener.epoch == epoch:
             listener.reserved_until_s = None
-            listener.move(State.CLOSED, "reservation ended")
+            self._move(listener, State.CLOSED, "reservation ended")
 
     def _retry(self, listener: Listener) -> None:
         listener.retry_at_s = 0.0
@@ -354,7 +365,7 @@ class Ports:
         if listener.state is State.FAILED:
             listener.reason = reason
         else:
-            listener.move(State.FAILED, reason)
+            self._move(listener, State.FAILED, reason)
             self._note("failed", listener, reason, level="warning", code=code)
         self._loop.call_later(again_s, self._retry, listener)
 

@@ -112,6 +112,7 @@ class Registry:
             [one.block for one in known if one.block is not None],
             [route for one in known for route in (one.routes or {}).values()],
             now_s,
+            *self._upstreams.blocks(),
         )
         return known
 

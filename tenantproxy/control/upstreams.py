@@ -1,232 +1,228 @@
-"""Upstreams at run time: names resolved, orders for workers, who uses them."""
+"""Every upstream of the desired state: set, used by listeners, given endpoints, dropped.
+
+An upstream is awake while a listener that names it is opening, open or draining: only then its
+source is followed, its endpoints are checked and spares are kept. One that rests costs nothing.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import itertools
-import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+from tenantproxy import clock
 from tenantproxy.control.books import Books
 from tenantproxy.control.events import Events
 from tenantproxy.control.fleet import Fleet
-from tenantproxy.dataplane.messages import (
-    DropUpstreams,
-    EndpointOrder,
-    SetUpstreams,
-    UpstreamOrder,
-)
-from tenantproxy.model.spec import EndpointSpec, UpstreamKey, UpstreamSpec
-from tenantproxy.model.views import EndpointView
+from tenantproxy.control.following import Following
+from tenantproxy.control.healing import Healing
+from tenantproxy.control.telling import Telling
+from tenantproxy.control.tls_files import Certificates
+from tenantproxy.control.upstream import Endpoint, Place, Upstream
+from tenantproxy.control.upstream_orders import UpstreamOrders
+from tenantproxy.dataplane.messages import Outcome
+from tenantproxy.discovery.source import Source
+from tenantproxy.errors import ListenFailed
+from tenantproxy.model.endpoints import EndpointHealth
+from tenantproxy.model.spec import UpstreamKey, UpstreamSpec
 from tenantproxy.tasks import Background
 
-_numbers = itertools.count(1)
-
-RESOLVE_AGAIN_S = 30.0
-FIRST_RETRY_S = 1.0
-_LOOKUPS_AT_ONCE = 16
 _QUARANTINE_S = 60.0
 """A worker may still count a connect that was under way when the upstream went."""
 
 
-class Upstream:
-    """One upstream; its block and its place in the workers come with its first use."""
-
-    __slots__ = (
-        "addresses", "block", "id", "known", "reasons", "routes", "sent", "spec", "task",
-    )  # fmt: skip
-
-    def __init__(self, spec: UpstreamSpec) -> None:
-        self.id = next(_numbers)
-        self.spec = spec
-        self.block: int | None = None
-        self.sent = False
-        """The workers know it."""
-        self.addresses: list[str | None] = [_literal(one) for one in spec.endpoints]
-        """IP address of each endpoint; None: a name not resolved (yet)."""
-        self.reasons: list[str] = ["" if a else "not resolved yet" for a in self.addresses]
-        self.routes: set[int] = set()
-        """Route blocks of listeners that use it or used it."""
-        self.task: asyncio.Task[None] | None = None
-        self.known: dict[tuple[str, int], tuple[int, int]] = {}
-        """Number and counter block of each address that workers were told of."""
-
-    def replace(self, spec: UpstreamSpec) -> None:
-        """Take another spec; what was resolved stays resolved where the host stays."""
-        found = {
-            one.host: (address, reason)
-            for one, address, reason in zip(
-                self.spec.endpoints, self.addresses, self.reasons, strict=True
-            )
-        }
-        self.spec = spec
-        self.addresses, self.reasons = [], []
-        for one in spec.endpoints:
-            address, reason = found.get(one.host, (_literal(one), "not resolved yet"))
-            self.addresses.append(address)
-            self.reasons.append("" if address else reason)
-
-    def endpoints(self) -> tuple[EndpointView, ...]:
-        """Return every endpoint as people see it."""
-        return tuple(
-            EndpointView(
-                str(one),
-                address,
-                reason,
-                one.weight,
-                state="unresolved" if address is None else "unchecked",
-            )
-            for one, address, reason in zip(
-                self.spec.endpoints, self.addresses, self.reasons, strict=True
-            )
-        )
-
-
 class Upstreams:
-    """Every upstream of the desired state."""
+    """Holds them; puts discovery, health and the telling of workers together."""
 
-    def __init__(self, fleet: Fleet, books: Books, events: Events, background: Background) -> None:
-        self._fleet, self._books, self._events = fleet, books, events
-        self._background = background
-        self._lookups = asyncio.Semaphore(_LOOKUPS_AT_ONCE)
+    def __init__(
+        self,
+        fleet: Fleet,
+        books: Books,
+        events: Events,
+        background: Background,
+        source_of: Callable[[UpstreamSpec], Source],
+    ) -> None:
+        self._books = books
+        self._loop = asyncio.get_running_loop()
+        self.certificates = Certificates(events, self._reloaded)
+        self._healing = Healing(events, self.certificates, background, self._healed)
+        self._following = Following(source_of, background, events, self._found)
+        orders = UpstreamOrders(self.certificates, len(fleet.workers))
+        self._telling = Telling(fleet, orders, self._healing.decide)
         self.by_key: dict[UpstreamKey, Upstream] = {}
+        self._users: dict[int, tuple[Upstream, ...]] = {}
+        """By id, of listeners that are awake."""
+        self._leaving: set[int] = set()
+        """Endpoint blocks that nobody owns and that may still be written to."""
+
+    # Desired state -----------------------------------------------------------------
 
     def set(self, spec: UpstreamSpec) -> None:
         """Add or replace; workers that know it hear of it, live connections stay."""
+        self.certificates.use(spec)
         known = self.by_key.get(spec.key)
         if known is None:
             known = self.by_key[spec.key] = Upstream(spec)
-        else:
-            known.replace(spec)
-        if known.task is not None:
-            known.task.cancel()
-            known.task = None
-        if any(_literal(one) is None for one in spec.endpoints):
-            known.task = self._background.start(self._resolve(known), name=f"resolve {spec.key}")
-        self._tell([known])
+            self._following.begin(known)
+            return
+        old = known.spec
+        known.respec(spec)
+        if (old.endpoints, old.discovery) != (spec.endpoints, spec.discovery):
+            self._following.begin(known)
+        if known.sent:
+            self._settle(known)
+            self._healing.respec(known, old)
+            self._telling.now([known])
 
     def drop(self, key: UpstreamKey) -> None:
         """Forget it; call when no listener's split names it any more."""
         gone = self.by_key.pop(key, None)
         if gone is None:
             return
-        if gone.task is not None:
-            gone.task.cancel()
-        if gone.sent:
-            self._fleet.broadcast([DropUpstreams((gone.id,))])
+        self._following.end(gone)
+        self._healing.forget(gone)
+        self._telling.drop(gone)
+        self.certificates.forget(key)
+        self._leave(gone.endpoints.values())
         if gone.block is not None:
-            loop = asyncio.get_running_loop()
-            loop.call_later(_QUARANTINE_S, self._books.drop_upstream, gone.block)
+            self._loop.call_later(_QUARANTINE_S, self._books.drop_upstream, gone.block)
+
+    # Who uses them -------------------------------------------------------------------
+
+    def use(self, listener: int, keys: Iterable[UpstreamKey]) -> None:
+        """A listener is awake and names these, and no others; they wake with it."""
+        before = self._users.get(listener, ())
+        now = self._users[listener] = tuple(
+            self.by_key[key] for key in keys if key in self.by_key  # a retired one may name others
+        )
+        for one in now:
+            one.users += 1
+            if one.users == 1:
+                self._wake(one)
+        self._release(before)
+
+    def release(self, listener: int) -> None:
+        """A listener is not awake (any more); what nobody else uses rests."""
+        self._release(self._users.pop(listener, ()))
+
+    def used_by(self, listener: int) -> bool:
+        """Say whether a listener is awake, as `use` and `release` told."""
+        return listener in self._users
 
     def need(self, keys: Iterable[UpstreamKey]) -> list[Upstream]:
         """Return them in order, known to every ready worker from now on."""
         found = [self.by_key[key] for key in keys]
-        new = [one for one in found if not one.sent]
-        for one in new:
-            one.sent = True
-            if one.block is None:
-                one.block = self._books.take_upstream()
-        self._tell(new)
+        new: list[Upstream] = []
+        for one in found:
+            if not one.sent:
+                if one.block is None:
+                    one.block = self._books.take_upstream()
+                one.sent = True
+                self._settle(one)
+                new.append(one)
+        if new:
+            self._telling.now(new)
         return found
+
+    def _release(self, upstreams: Iterable[Upstream]) -> None:
+        for one in upstreams:
+            one.users -= 1
+            if not one.users:
+                self._rest(one)
+
+    def _wake(self, upstream: Upstream) -> None:
+        self._following.begin(upstream)
+        self._healing.wake(upstream)
+        if upstream.spec.warm:
+            self._telling.soon(upstream, anyhow=True)
+
+    def _rest(self, upstream: Upstream) -> None:
+        self._following.end(upstream)
+        self._healing.rest(upstream)
+        if upstream.spec.warm:
+            self._telling.soon(upstream, anyhow=True)
+
+    # Workers ---------------------------------------------------------------------------
 
     def introduce(self, worker: int) -> None:
         """Tell a new worker everything that the others know."""
-        for message in _messages((one for one in self.by_key.values() if one.sent), self._books):
-            self._fleet.send(worker, message)
+        self._telling.introduce(worker, self.by_key.values())
 
-    def _tell(self, changed: list[Upstream]) -> None:
-        self._fleet.broadcast(_messages((one for one in changed if one.sent), self._books))
+    def outcomes(self, worker: int, outcomes: Iterable[Outcome]) -> None:
+        """Take what a worker tells of failures in a row."""
+        self._healing.outcomes(worker, outcomes)
 
-    async def _resolve(self, upstream: Upstream) -> None:
-        """Look names up until the task is cancelled; tell workers when addresses change."""
-        retry_s = FIRST_RETRY_S
-        while True:
-            before, worked = list(upstream.addresses), True
-            for number, one in enumerate(upstream.spec.endpoints):
-                if _literal(one) is None:
-                    worked &= await self._look_up(upstream, number, one)
-            if upstream.addresses != before:
-                self._tell([upstream])
-            await asyncio.sleep(RESOLVE_AGAIN_S if worked else retry_s)
-            retry_s = FIRST_RETRY_S if worked else min(retry_s * 2, RESOLVE_AGAIN_S)
+    def worker_lost(self, worker: int) -> None:
+        """Nothing more comes from it, and what it told counts no more."""
+        self._healing.worker_lost(worker)
 
-    async def _look_up(self, upstream: Upstream, number: int, one: EndpointSpec) -> bool:
-        """Resolve one endpoint; an address once found is kept while the name fails."""
+    def blocks(self) -> tuple[list[int], list[int]]:
+        """Return the blocks of upstreams and of endpoints that a worker may have written to."""
+        everyone = self.by_key.values()
+        upstreams = [one.block for one in everyone if one.block is not None]
+        endpoints = [e.block for one in everyone for e in one.endpoints.values()]
+        return upstreams, [*endpoints, *self._leaving]
 
-        def tell(event: str, reason: str, level: str = "info") -> None:
-            spec = upstream.spec
-            self._events.add(
-                event, reason, tenant=spec.tenant, about=f"upstream/{spec.name}", level=level
-            )
+    async def close(self) -> None:
+        """Follow, check and tell nothing any more; no task, timer or socket is left."""
+        self.certificates.close()
+        self._telling.close()
+        for one in self.by_key.values():
+            self._following.end(one)
+        await self._healing.close()
 
-        try:
-            async with self._lookups:
-                found = await asyncio.get_running_loop().getaddrinfo(
-                    one.host, one.port, type=socket.SOCK_STREAM
-                )
-        except (OSError, UnicodeError) as error:
-            reason = f"{one.host} does not resolve: {getattr(error, 'strerror', None) or error}"
-            if upstream.reasons[number] != reason:
-                tell("upstream_unresolved", reason, "warning")
-            upstream.reasons[number] = reason
-            return False
-        address = str(found[0][4][0])
-        if upstream.addresses[number] != address:
-            tell("upstream_resolved", f"{one.host} is {address}")
-        upstream.addresses[number], upstream.reasons[number] = address, ""
-        return True
+    # Endpoints -----------------------------------------------------------------------------
 
+    def _found(self, upstream: Upstream) -> None:
+        """Other addresses were found, or the same with other weights."""
+        if upstream.sent:
+            self._settle(upstream)
+            self._telling.soon(upstream, anyhow=True)
 
-def _literal(endpoint: EndpointSpec) -> str | None:
-    """Return an IP address as it is; None for a name, or for a zone that this host lacks."""
-    try:
-        address = ipaddress.ip_address(endpoint.host)
-        zone = address.scope_id if isinstance(address, ipaddress.IPv6Address) else None
-        if zone is not None and not zone.isdigit():
-            socket.if_nametoindex(zone)
-    except (OSError, ValueError):
-        return None
-    return str(address)
+    def _healed(self, upstream: Upstream) -> None:
+        self._telling.soon(upstream)
 
+    def _reloaded(self, key: UpstreamKey) -> None:
+        """The files of its certificates have changed."""
+        upstream = self.by_key[key]
+        self._healing.watch_again(upstream)
+        self._telling.soon(upstream, anyhow=True)
 
-def _order(upstream: Upstream, books: Books) -> UpstreamOrder:
-    assert upstream.block is not None  # noqa: S101 - `need` took one
-    spec = upstream.spec
-    return UpstreamOrder(
-        id=upstream.id,
-        block=upstream.block,
-        name=str(spec.key),
-        endpoints=tuple(
-            EndpointOrder(
-                *_identity(upstream, address, one.port, books), address, one.port, one.weight
-            )
-            for one, address in zip(spec.endpoints, upstream.addresses, strict=True)
-            if address is not None
-        ),
-        balance=spec.balance,
-        connect_timeout_s=spec.connect_timeout_s,
-        connect_tries=spec.connect_tries,
-    )
+    def _settle(self, upstream: Upstream) -> None:
+        """Make the endpoints those that were found; who stays keeps number, counters, health."""
+        before, now_s = upstream.endpoints, clock.monotonic_s()
+        endpoints: dict[Place, Endpoint] = {}
+        new: list[Endpoint] = []
+        for place, address in upstream.places().items():
+            one = before.get(place)
+            if one is None:
+                try:
+                    block = self._books.take_endpoint()
+                except ListenFailed as error:
+                    upstream.discovery_reason = str(error)
+                    break
+                health = EndpointHealth.arrived(now_s, among_others=bool(before))
+                one = Endpoint(address, block, health)
+                new.append(one)
+            changed = one.address != address
+            one.address = address
+            endpoints[place] = one
+            if changed:
+                new.append(one)
+        gone = [one for place, one in before.items() if place not in endpoints]
+        upstream.endpoints = endpoints
+        self._healing.leave(upstream, gone)
+        self._healing.enter(upstream, new)
+        self._leave(gone)
 
+    def _leave(self, endpoints: Iterable[Endpoint]) -> None:
+        for one in endpoints:
+            self._leaving.add(one.block)
+            self._loop.call_later(_QUARANTINE_S, self._left, one.block)
 
-def _identity(upstream: Upstream, address: str, port: int, books: Books) -> tuple[int, int]:
-    known = upstream.known.get((address, port))
-    if known is None:
-        known = upstream.known[address, port] = (next(_numbers), books.take_endpoint())
-    return known
-
-
-def _messages(upstreams: Iterable[Upstream], books: Books) -> list[SetUpstreams]:
-    """Pack orders into messages well below the longest one (an endpoint takes some 60 bytes)."""
-    messages: list[SetUpstreams] = []
-    batch: list[UpstreamOrder] = []
-    weight = 0
-    for upstream in upstreams:
-        order = _order(upstream, books)
-        batch.append(order)
-        weight += 4 + len(order.endpoints)
-        if weight > 800:  # noqa: PLR2004 - 800 x 60 bytes
-            messages.append(SetUpstreams(tuple(batch)))
-            batch, weight = [], 0
-    return [*messages, SetUpstreams(tuple(batch))] if batch else messages
+    def _left(self, block: int) -> None:
+        """Let a block be used again when no connection counts in it any more."""
+        if self._books.endpoint_totals(block)[0]:
+            self._loop.call_later(_QUARANTINE_S, self._left, block)
+            return
+        self._leaving.discard(block)
+        self._books.drop_endpoint(block)

@@ -17,12 +17,13 @@ from tenantproxy.clock import monotonic_s
 from tenantproxy.dataplane import messages as m
 from tenantproxy.dataplane.acceptor import Acceptor
 from tenantproxy.dataplane.connector import Connector
-from tenantproxy.dataplane.counters import UPSTREAM_WORDS, CounterFile, Header
+from tenantproxy.dataplane.counters import CounterFile, Header
 from tenantproxy.dataplane.counters import Listener as Word
 from tenantproxy.dataplane.ending import Drain, IdleSweeps, last_ms
 from tenantproxy.dataplane.flow import Flow, Half, Socket, reset
 from tenantproxy.dataplane.listener import CLOSED, REJECTED, Listener
 from tenantproxy.dataplane.notices import Notices
+from tenantproxy.dataplane.outcomes import Reports
 from tenantproxy.dataplane.peers import Peers
 from tenantproxy.dataplane.pulse import Pulse
 from tenantproxy.dataplane.pump import Pump
@@ -58,14 +59,17 @@ class Engine:
         self._notices = Notices(loop, send)
         self._pump = Pump(loop, self._ended, self._broke_half)
         self._relay = RelaySwitch(loop, self._pump, self._relay_refused, self._broke_half)
+        self._reports = Reports(loop, send)
         self._connector = Connector(
             loop,
-            self._pump,
-            self._join,
-            self._upstreams,
-            self._notices,
-            self._rejected,
-            self._broke,
+            pump=self._pump,
+            relay=self._relay,
+            upstreams=self._upstreams,
+            peers=self._peers,
+            notices=self._notices,
+            reports=self._reports,
+            on_reject=self._rejected,
+            on_error=self._broke,
         )
         self._acceptor = Acceptor(loop, self._begin, self._in_use, self._room, self._notices)
         self._acceptor.pauses = counters.words[Header.ACCEPT_PAUSES]  # a predecessor's count
@@ -95,6 +99,7 @@ class Engine:
             case m.DropUpstreams():
                 for number in order.ids:
                     if (upstream := self._upstreams.pop(number, None)) is not None:
+                        self._connector.dissolve(upstream)
                         upstream.retire()
             case m.OpenListeners():
                 self._open(order.listeners, fds)
@@ -137,6 +142,7 @@ class Engine:
             self._relay,
             self._pump,
             self._notices,
+            self._reports,
             self._pulse,
             self._peers,
         ):
@@ -154,10 +160,8 @@ class Engine:
             if (known := self._upstreams.get(order.id)) is not None:
                 known.apply(order)
             else:
-                at = self._counters.upstream_at(order.block)
-                cells = self._counters.words[at : at + UPSTREAM_WORDS]
-                self._upstreams[order.id] = Upstream(order, cells)
-        self._connector.kick(changed)
+                self._upstreams[order.id] = Upstream(order, self._counters)
+        self._connector.changed(changed)
 
     def _open(self, orders: tuple[m.ListenerOrder, ...], fds: list[int]) -> None:
         opened = []
@@ -245,15 +249,14 @@ class Engine:
         del flow.client.flow
         self._over(flow, word)
 
-    def _join(self, flow: Flow) -> None:
-        self._relay.mover.join(flow)
-
     def _ended(self, flow: Flow, word: int) -> None:
         self._relay.forget(flow)
-        flow.endpoint.live -= 1
+        self._connector.ended(flow)
         self._over(flow, word)
 
     def _over(self, flow: Flow, word: int) -> None:
+        if flow.slot:
+            self._connector.leave(flow)
         listener = flow.listener
         cells = listener.cells
         cells[word] += 1

@@ -13,7 +13,7 @@ class Target:
     """One endpoint, spoken to as a connection of a client would be."""
 
     host: str
-    """An IP address."""
+    """An IP address, with its zone if it has one."""
     port: int
     rule: HealthRule
     name: str
@@ -32,3 +32,5 @@ class Result:
     reason: str
     """For people: `connected`, `GET /healthz said 503`, `timed out after 2s`, ..."""
     took_s: float
+    unable: bool = False
+    """We could not ask, for want of file descriptors or memory: nothing is known of it."""

@@ -18,7 +18,14 @@ from tenantproxy.errors import (
     PortRangeFull,
     Problem,
 )
-from tenantproxy.model.spec import Document, ListenerSpec, ProxySpec, TenantSpec
+from tenantproxy.model.spec import (
+    Document,
+    EndpointSpec,
+    ListenerSpec,
+    ProxySpec,
+    TenantSpec,
+    UpstreamSpec,
+)
 
 AT_KEY = frozenset({"unknown_upstream"})
 """Codes of problems that are about the last key of the path, not about its value."""
@@ -200,15 +207,26 @@ def _upstream_hint(name: str, known: list[str]) -> str:
 def _loops(listener: ListenerSpec, tenant: TenantSpec, proxy: ProxySpec) -> Iterator[Problem]:
     """A connection that comes back to its own port would be proxied without end."""
     for member in listener.split:
-        upstream = tenant.upstreams.get(member.upstream)
-        for index, endpoint in enumerate(upstream.endpoints if upstream else ()):
-            if endpoint.port == listener.port and _reaches(endpoint.host, proxy.listen_address):
+        for host, port, path in _named(tenant.upstreams.get(member.upstream)):
+            if port == listener.port and _reaches(host, proxy.listen_address):
                 yield Problem(
-                    f"{endpoint} is the listener {listener.key} itself, which splits to it",
-                    f"tenants.{tenant.name}.upstreams.{member.upstream}.endpoints.{index}",
+                    f"{EndpointSpec(host, port)} is the listener {listener.key} itself, "
+                    "which splits to it",
+                    f"tenants.{tenant.name}.upstreams.{member.upstream}.{path}",
                     hint="name the address of the service, not of this proxy",
                     code="upstream_loop",
                 )
+
+
+def _named(upstream: UpstreamSpec | None) -> Iterator[tuple[str, int, str]]:
+    """Yield host, port and place of what an upstream names; what SRV records name is not known."""
+    if upstream is None:
+        return
+    for index, endpoint in enumerate(upstream.endpoints):
+        yield endpoint.host, endpoint.port, f"endpoints.{index}"
+    found = upstream.discovery
+    if found is not None and found.port is not None:
+        yield found.name, found.port, "discovery.dns"
 
 
 def _reaches(host: str, listen_address: str) -> bool:

@@ -17,19 +17,27 @@ from tenantproxy.errors import DocumentError, NotSupportedYet
 from tenantproxy.model.spec import (
     DEFAULT_WAKE,
     AdminSpec,
+    Discovery,
+    DnsSpec,
     EndpointSpec,
+    HealthRule,
+    HttpCheck,
     IdleRule,
     ListenerSpec,
     MetricsSpec,
+    OutlierRule,
     ProxySpec,
+    QueueRule,
     ShutdownSpec,
     SplitMember,
+    TcpCheck,
     TenantSpec,
+    TlsRule,
     UpstreamSpec,
     WakeRule,
 )
 
-FULL = """
+FULL = r"""
 version: 1
 proxy:
   workers: 2
@@ -40,6 +48,7 @@ proxy:
   admin: {address: 0.0.0.0, port: 9900, token_file: /run/token}
   metrics: {address: 127.0.0.1, port: 9901}
   database: null
+  dns: {servers: ["10.0.0.2", "10.0.0.3:5353", "[fd00::1]:53"], timeout: 3s}
   policies: [policies/, more.yaml]
   shutdown: {keep_accepting: 1s, drain: 2m}
 tenants:
@@ -51,33 +60,48 @@ tenants:
         endpoints: [10.0.0.1:8080, {address: "10.0.0.2:8080", weight: 2}, "[fd00::1]:80"]
         discovery: null
         balance: least_connections
-        connect: {timeout: 500ms, tries: 2}
+        slow_start: 30s
+        panic: 12.5%
+        connect: {timeout: 500ms, tries: 2, first_byte: 10s, retry_budget: 5%}
+        health: {http: {path: /healthz, host: web, expect: [200, 301-302]}, every: 1s, timeout: 500ms, fall: 2, rise: 1, jitter: 20%, port: 9}
+        outlier: {consecutive_failures: 3, eject_for: 10s, eject_for_most: 60s, max_ejected: 20%}
+        max_connections: 1000
+        queue: {size: 100, timeout: 5s}
+        warm: 2
+        send_proxy: v2
+        tls: {server_name: web.acme.svc, ca_file: ca.pem, cert_file: us.pem, key_file: us.key, verify: false}
+      web-v2: {endpoints: ["web.acme.svc:8080"]}
+      plain:
+        endpoints: [10.0.0.9:1]
+        discovery: null
         health: null
         outlier: null
         max_connections: null
-        warm: 0
+        queue: null
+        warm: null
         send_proxy: null
         tls: null
-      web-v2: {endpoints: ["web.acme.svc:8080"]}
+      named: {discovery: {dns: "web.acme.svc:8080"}, endpoints: null, health: {tcp: {send: "PING\r\n", expect: "+PONG"}}, tls: {}}
+      records: {discovery: {srv: _web._tcp.acme.svc}, health: {tcp: {}}}
     listeners:
       web:
         port: 20001
         protocol: tcp
         open: always
         split: {web-v1: 95, web-v2: 0}
-        sticky: null
+        sticky: source_ip
         canary_match: null
         mirror: null
         limits: null
         idle: {after: 15m, then: sleep}
-        idle_timeout: 1h
-        wake: {hold: 5, timeout: 30s, after_first_bytes: true}
+        idle_timeout: 2h
+        wake: {hold: 5, timeout: 20s, after_first_bytes: true}
         drain: 0s
         accept_proxy: null
         tls: null
         rollout: null
-        fallback: false
-      auto: {split: {web-v1: 1}, port: null, idle: null}
+        fallback: true
+      auto: {split: {web-v1: 1}, port: null, idle: null, sticky: null, fallback: false}
   empty:
 """
 
@@ -92,6 +116,7 @@ def test_a_document_with_every_key_becomes_values():
         relay="kernel",
         admin=AdminSpec("0.0.0.0", 9900, "/run/token"),
         metrics=MetricsSpec("127.0.0.1", 9901),
+        dns=DnsSpec(("10.0.0.2", "10.0.0.3:5353", "[fd00::1]:53"), 3.0),
         policies=("policies/", "more.yaml"),
         shutdown=ShutdownSpec(1.0, 120.0),
     )
@@ -107,8 +132,43 @@ def test_a_document_with_every_key_becomes_values():
             EndpointSpec("fd00::1", 80),
         ),
         "least_connections",
-        0.5,
-        2,
+        connect_timeout_s=0.5,
+        connect_tries=2,
+        retry_budget=0.05,
+        first_byte_timeout_s=10.0,
+        slow_start_s=30.0,
+        panic_below=0.125,
+        health=HealthRule(
+            http=HttpCheck("/healthz", "web", ((200, 200), (301, 302))),
+            every_s=1.0,
+            timeout_s=0.5,
+            fall=2,
+            rise=1,
+            jitter=0.2,
+            port=9,
+        ),
+        outlier=OutlierRule(3, 10.0, 60.0, 0.2),
+        max_connections=1000,
+        queue=QueueRule(100, 5.0),
+        warm=2,
+        send_proxy="v2",
+        tls=TlsRule("web.acme.svc", "ca.pem", "us.pem", "us.key", verify=False),
+    )
+    assert acme.upstreams["plain"] == UpstreamSpec(
+        "acme", "plain", (EndpointSpec("10.0.0.9", 1),), outlier=None
+    )
+    assert acme.upstreams["named"] == UpstreamSpec(
+        "acme",
+        "named",
+        discovery=Discovery("dns", "web.acme.svc", 8080),
+        health=HealthRule(tcp=TcpCheck(b"PING\r\n", b"+PONG")),
+        tls=TlsRule(),
+    )
+    assert acme.upstreams["records"] == UpstreamSpec(
+        "acme",
+        "records",
+        discovery=Discovery("srv", "_web._tcp.acme.svc"),
+        health=HealthRule(tcp=TcpCheck()),
     )
     assert acme.listeners["web"] == ListenerSpec(
         tenant="acme",
@@ -117,10 +177,25 @@ def test_a_document_with_every_key_becomes_values():
         port=20001,
         open="always",
         idle=IdleRule(900.0, "sleep"),
-        idle_timeout_s=3600.0,
-        wake=WakeRule(5, 30.0, True),
+        idle_timeout_s=7200.0,
+        wake=WakeRule(5, 20.0, True),
         drain_s=0.0,
+        sticky="source_ip",
+        fallback=True,
     )
+    auto = acme.listeners["auto"]
+    assert (auto.sticky, auto.fallback) == (None, False)
+
+
+def test_the_document_with_every_key_leaves_no_field_at_its_default():
+    """A key that comes later fails here until it stands there, and so is read, sent and rendered."""
+    document = parse_document(FULL)
+    tenant = document.tenants["acme"]
+    plain = UpstreamSpec("", ""), ListenerSpec("", "", ()), ProxySpec()
+    made = tenant.upstreams.values(), tenant.listeners.values(), [document.proxy]
+    for one, all_of_it in zip(plain, made, strict=True):
+        for name in type(one).__slots__:
+            assert any(getattr(other, name) != getattr(one, name) for other in all_of_it), name
 
 
 def test_what_is_left_out_has_the_default_of_the_values():
@@ -212,8 +287,15 @@ BROKEN = [
     (proxy("admin: {token_file: true}"), 3, 23, "a path is text, not true"),
     (proxy("policies: policies/"), 3, 13, 'needs a list, not the text "policies/" (write [one, two])'),
     (proxy("policies: [1]"), 3, 14, "proxy.policies.0: a path is text, not the number 1"),
+    (proxy("dns: {servers: [dns.example]}"), 3, 19, '"dns.example" is not an IP address'),
+    (proxy("dns: {servers: 10.0.0.2}"), 3, 18, "needs a list, not the text"),
+    (proxy("dns: {timeout: 0s}"), 3, 18, "must be longer than 0s"),
     (proxy("shutdown: {drain: 30}"), 3, 21, "a duration needs a unit (write 30s)"),
-    (upstream("{}"), 5, 7, "`endpoints` is missing (add for example `endpoints: [10.0.0.1:8080]`)"),
+    (upstream("{}"), 5, 12, "needs endpoints or discovery (add for example `endpoints: [10.0.0.1:8080]`"),
+    (upstream("{endpoints: ['a:80'], discovery: {dns: 'a:80'}}"), 5, 34, "endpoints are listed or discovered, not both (remove"),
+    (upstream("{discovery: {}}"), 5, 24, "needs dns or srv (write {dns: web.acme.svc:8080}"),
+    (upstream("{discovery: {dns: 'a:80', srv: a}}"), 5, 38, "by dns or by srv, not both"),
+    (upstream("{discovery: {kubernetes: a/b:1}}"), 5, 25, "`kubernetes` is not supported yet"),
     (upstream("{endpoints: []}"), 5, 24, "needs 1 to 1024 endpoints, not 0"),
     (upstream("{endpoints: 10.0.0.1:80}"), 5, 24, "needs a list, not the text"),
     (upstream("{endpoints: [8080]}"), 5, 25, "an endpoint is text, not the number 8080"),
@@ -226,11 +308,14 @@ BROKEN = [
     (upstream("{endpoints: ['a:80', 'a:80']}"), 5, 24, "the endpoint a:80 is listed twice (list it once: {address: a:80, weight: 2})"),
     (upstream("{endpoints: [{address: 'a:80', weight: 0}]}"), 5, 51, "needs a whole number from 1 to 256, not 0"),
     (upstream("{endpoints: [{address: 'a:80', wieght: 1}]}"), 5, 43, "did you mean weight?"),
-    (upstream("{endpoints: ['a:80'], balance: random}"), 5, 43, '"random" is not supported yet'),
-    (upstream("{endpoints: ['a:80'], balance: fair}"), 5, 43, "needs round_robin or least_connections, not"),
-    (upstream("{endpoints: ['a:80'], health: {tcp: {}}}"), 5, 34, "`health` is not supported yet: active health checks"),
-    (upstream("{endpoints: ['a:80'], warm: 3}"), 5, 34, "leave it out, or set it to null or 0"),
-    (upstream("{endpoints: ['a:80'], warm: false}"), 5, 34, "`warm` is not supported yet"),
+    (upstream("{endpoints: ['a:80'], balance: fair}"), 5, 43, "needs round_robin, least_connections, random or source_hash, not"),
+    (upstream("{endpoints: ['a:80'], health: {}}"), 5, 42, "needs tcp or http (write {tcp: {}} or"),
+    (upstream("{endpoints: ['a:80'], health: {tcp: {}, http: {}}}"), 5, 52, "tcp or http, not both (remove one of the two)"),
+    (upstream("{endpoints: ['a:80'], queue: {size: 1, timeout: 1s}}"), 5, 34, "without max_connections nobody ever waits (add max_connections"),
+    (upstream("{endpoints: ['a:80'], tls: {key_file: k}}"), 5, 40, "a key without its certificate (add cert_file"),
+    (upstream("{endpoints: ['a:80'], outlier: {eject_for: 1m, eject_for_most: 30s}}"), 5, 59, "30s is shorter than eject_for, which is 1m (write 1m or longer)"),
+    (upstream("{endpoints: ['a:80'], panic: 50}"), 5, 41, "a share needs a percent sign (write 50%)"),
+    (upstream("{endpoints: ['a:80'], warm: false}"), 5, 40, "needs a whole number from 0 to 1000, not false"),
     (upstream("{endpoints: ['a:80'], connect: 5s}"), 5, 43, "with keys such as timeout, tries"),
     (upstream("{endpoints: ['a:80'], connect: {timeout: 0s}}"), 5, 53, "must be longer than 0s"),
     (listener("{}"), 8, 7, "`split` is missing (add for example `split: {web: 100}`)"),
@@ -248,7 +333,9 @@ BROKEN = [
     (listener("{split: {web: 1}, idle: {after: 15m, then: nap}}"), 8, 53, "needs sleep, close or never"),
     (listener("{split: {web: 1}, wake: {after_first_bytes: yes}}"), 8, 54, "write true, or"),
     (listener("{split: {web: 1}, wake: {after_first_bytes: 1}}"), 8, 54, "needs true or false, not the number 1"),
-    (listener("{split: {web: 1}, fallback: true}"), 8, 28, "`fallback` is not supported yet"),
+    (listener("{split: {web: 1}, fallback: maybe}"), 8, 38, "needs true or false"),
+    (listener("{split: {web: 1}, sticky: {cookie: id}}"), 8, 36, "keeping a client by its cookie is not supported yet (write source_ip"),
+    (listener("{split: {web: 1}, sticky: source-ip}"), 8, 36, 'needs source_ip, not the text "source-ip" (did you mean source_ip?)'),
     (listener("{split: {web: 1}, rollout: {from: web}}"), 8, 28, "`rollout` is not supported yet"),
     (listener("{split: {wbe: 1}}"), 8, 19, "acme has no upstream named wbe (did you mean web?)"),
     (listener("{split: {web: 0}}"), 8, 18, "a split needs a weight above 0"),

@@ -1,15 +1,15 @@
 """Problems: which model reads what, and in which order they come."""
 
 from tenantproxy.config.explain import dotted, error_of, model_at, refusal
+from tenantproxy.config.health_models import HealthDoc, HttpCheckDoc
 from tenantproxy.config.models import (
     DocumentDoc,
-    EndpointDoc,
     IdleDoc,
     ListenerDoc,
     TenantDoc,
-    UpstreamDoc,
 )
 from tenantproxy.config.proxy_models import AdminDoc
+from tenantproxy.config.upstream_models import EndpointDoc, UpstreamDoc
 from tenantproxy.errors import DocumentError, NotSupportedYet, Problem
 
 
@@ -21,6 +21,8 @@ def test_every_mapping_knows_the_model_that_reads_it():
         tenant: TenantDoc,
         (*tenant, "upstreams", "web"): UpstreamDoc,
         (*tenant, "upstreams", "web", "endpoints", 0): EndpointDoc,
+        (*tenant, "upstreams", "web", "health"): HealthDoc,
+        (*tenant, "upstreams", "web", "health", "http"): HttpCheckDoc,
         (*tenant, "listeners", "web"): ListenerDoc,
         (*tenant, "listeners", "web", "idle"): IdleDoc,
         (*tenant, "labels"): None,

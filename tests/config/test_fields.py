@@ -10,6 +10,7 @@ from tenantproxy.config.fields import (
     ChoiceRule,
     DurationRule,
     NameRule,
+    ShareRule,
     SwitchRule,
     TextRule,
     VersionRule,
@@ -23,6 +24,7 @@ RULES = [
     NameRule(),
     WholeRule(1, 100),
     SwitchRule(),
+    ShareRule(),
     ChoiceRule(("tcp", "udp"), ("http",)),
     TextRule(5, "a text", "x"),
     TextRule(5, "a text", "x", empty=True),
@@ -36,6 +38,7 @@ values = (
     | st.floats(0.1, 0.9)
     | st.text("ab-Z1", max_size=8)
     | st.sampled_from(["auto", "tcp", "http", "a" * 63, "a" * 64])
+    | st.sampled_from(["0%", "100%", "100.00%", "100.01%", "12.34%", "12.345%", "007%", "5 %"])
     | st.just([])
     | st.just({})
 )
@@ -62,6 +65,29 @@ def test_the_schema_of_durations_takes_what_the_check_takes(text):
     except PydanticCustomError:
         return
     jsonschema.validate(text, rule.schema())
+
+
+@pytest.mark.parametrize(
+    ("value", "most", "message", "hint"),
+    [
+        (50, 1.0, "a share needs a percent sign", "write 50%"),
+        (0.1, 1.0, "a share needs a percent sign", "write 10%"),
+        (0, 1.0, "a share needs a percent sign", "write 0%"),
+        (500, 1.0, "a share needs a percent sign", "write for example 10%"),
+        ("10", 1.0, '"10" is not a share', "write for example 10%"),
+        ("101%", 1.0, '"101%" is above 100%', "write for example 10%"),
+        ("60%", 0.5, "60% is above 50%", "write 50% or less"),
+        ("12.345%", 1.0, '"12.345%" is not how', "write 12.35%, with two decimals at most"),
+        ("007%", 1.0, '"007%" is not how', "write 7%, with two decimals at most"),
+        (None, 1.0, "needs a share, not an empty value", "write for example 10%"),
+        (True, 1.0, "needs a share, not true", "write for example 10%"),
+    ],
+)
+def test_what_is_no_share_is_refused_with_what_to_write(value, most, message, hint):
+    with pytest.raises(PydanticCustomError) as caught:
+        ShareRule(most).check(value)
+    assert caught.value.context["message"].startswith(message)
+    assert caught.value.context["hint"] == hint
 
 
 def test_a_name_that_is_none_comes_with_one_that_is():

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from tenantproxy.config import load as module
+from tenantproxy.config.document import parse_document
 from tenantproxy.config.load import Loaded, load, load_async, parse_document_async, watched_paths
 from tenantproxy.config.parcel import Parcel, pack, pack_problems, unpack
 from tenantproxy.errors import DocumentError, NotSupportedYet, Problem
+from tests.config.test_document import FULL
 
 POLICY = "name: idle-sleep\nkind: idle\nafter: 15m\nthen: sleep\n"
 
@@ -52,6 +54,15 @@ def test_a_document_is_loaded_with_the_policies_next_to_it(large):
 
 async def test_a_child_brings_the_same_values(large):
     assert await load_async(large) == load(large)
+
+
+async def test_a_child_brings_every_key(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "IN_PLACE_BYTES", 0)
+    path = tmp_path / "d.yaml"
+    path.write_text(FULL.replace("[policies/, more.yaml]", "[]"))
+    found = await load_async(path)
+    assert found == load(path)
+    assert found.document.tenants == parse_document(FULL).tenants
 
 
 async def test_a_small_document_needs_no_child(tmp_path, monkeypatch):

@@ -28,7 +28,7 @@ def test_the_example_of_the_contract_fits():
     CHECK.validate(example)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(documents())
 def test_what_is_rendered_fits(document):
     CHECK.validate(render_document(document))
@@ -46,7 +46,22 @@ def test_what_is_rendered_fits(document):
         (("tenants", "Acme"), {}),
         (("tenants", "acme", "limits"), {"max_connections": 1}),
         (("tenants", "acme", "labels", "x"), 5),
-        (("tenants", "acme", "upstreams", "web-v1", "warm"), 2),
+        (("proxy", "dns", "servers"), ["dns.example"]),
+        (("tenants", "acme", "upstreams", "web-v1", "warm"), 1001),
+        (("tenants", "acme", "upstreams", "web-v1", "endpoints"), None),
+        (("tenants", "acme", "upstreams", "web-v1", "discovery"), {"dns": "web:80"}),
+        (("tenants", "acme", "upstreams", "named", "discovery"), {}),
+        (("tenants", "acme", "upstreams", "named", "discovery"), {"dns": "a:1", "srv": "a"}),
+        (("tenants", "acme", "upstreams", "web-v1", "panic"), 0.5),
+        (("tenants", "acme", "upstreams", "web-v1", "panic"), "101%"),
+        (("tenants", "acme", "upstreams", "web-v1", "health"), {}),
+        (("tenants", "acme", "upstreams", "web-v1", "health", "tcp"), {}),
+        (("tenants", "acme", "upstreams", "web-v1", "health", "http", "expect"), "200"),
+        (("tenants", "acme", "upstreams", "web-v1", "health", "http", "path"), "a b"),
+        (("tenants", "acme", "upstreams", "plain", "queue"), {"size": 1, "timeout": "1s"}),
+        (("tenants", "acme", "upstreams", "plain", "tls"), {"key_file": "k"}),
+        (("tenants", "acme", "upstreams", "web-v1", "tls", "server_name"), "a b"),
+        (("tenants", "acme", "listeners", "web", "sticky"), {"cookie": "x"}),
         (("tenants", "acme", "upstreams", "web-v1", "endpoints"), []),
         (("tenants", "acme", "upstreams", "web-v1", "endpoints"), ["10.0.0.1"]),
         (("tenants", "acme", "upstreams", "web-v1", "endpoints"), [{"weight": 1}]),
@@ -79,6 +94,8 @@ def test_every_mapping_is_closed_and_every_key_described():
 def test_defaults_are_written_as_in_a_document():
     listener = SCHEMA["$defs"]["ListenerDoc"]["properties"]
     assert listener["drain"]["default"] == "10m"
+    assert SCHEMA["$defs"]["UpstreamDoc"]["properties"]["panic"]["default"] == "50%"
+    assert SCHEMA["$defs"]["HttpCheckDoc"]["properties"]["expect"]["default"] == "200-399"
     proxy = SCHEMA["$defs"]["ProxyDoc"]["properties"]
     assert proxy["port_range"]["default"] == "20000-29999"
     assert proxy["workers"]["default"] == "auto"

@@ -1,5 +1,6 @@
 """YAML text: values, places, and texts that want to hurt."""
 
+import re
 import time
 
 import pytest
@@ -219,7 +220,16 @@ json_values = st.recursive(
 )
 
 
-@given(json_values)
+def numbers_of_1_2(value):
+    """Say whether some text in it is a number to YAML 1.2 alone: the library leaves it bare."""
+    if isinstance(value, str):
+        return re.fullmatch("[-+]?0o[0-7]+", value) is not None
+    if isinstance(value, dict):
+        return any(map(numbers_of_1_2, [*value, *value.values()]))
+    return isinstance(value, list) and any(map(numbers_of_1_2, value))
+
+
+@given(json_values.filter(lambda value: not numbers_of_1_2(value)))
 def test_what_the_library_writes_is_read_back(value):
     tree = parse_tree(yaml.safe_dump(value))
     assert tree.value == value

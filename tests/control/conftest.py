@@ -2,6 +2,8 @@
 
 import pytest
 
+from tenantproxy.control import healing
+from tests.control.healing_support import FakeProber, a_rig
 from tests.control.support import naming_server, upstream
 
 
@@ -10,3 +12,11 @@ async def v1():
     """An upstream that runs and says `v1 `, then echoes."""
     async with naming_server(b"v1") as number:
         yield upstream("v1", number)
+
+
+@pytest.fixture
+async def rig(monkeypatch):
+    """`Upstreams` with a fleet, sources and a prober that do as they are told."""
+    monkeypatch.setattr(healing, "Prober", FakeProber)
+    async with a_rig() as one:
+        yield one

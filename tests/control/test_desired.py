@@ -54,3 +54,13 @@ def test_an_api_change_is_kept_until_the_file_contradicts_it(desired):
     gone = desired.from_file(without_v2)
     assert set(gone.tenants["acme"].listeners) == {"web"}
     assert gone.dropped == (Unit("listener", "acme", "extra"),)
+
+
+def test_only_upstreams_that_changed_are_tried():
+    tried = []
+    found = Desired(lambda _: [], check_upstream=lambda spec: tried.append(spec.name) or [])
+    found.commit(found.from_file(FILE))
+    assert tried == ["v1", "v2"]
+    tried.clear()
+    found.from_api(edit.with_upstream(FILE, upstream("v2", 3)))
+    assert tried == ["v2"]

@@ -1,0 +1,72 @@
+"""Endpoints as people see them; another thread may look, so what changes is read once."""
+
+from __future__ import annotations
+
+from tenantproxy import clock
+from tenantproxy.control.books import Books
+from tenantproxy.control.upstream import Endpoint, Upstream, shown
+from tenantproxy.discovery.source import Address
+from tenantproxy.model.views import EndpointView
+
+_WALL_S = clock.wall_s() - clock.monotonic_s()
+"""Made once, so that a time does not seem to change from one look to the next."""
+
+
+def endpoint_views(upstream: Upstream, books: Books) -> tuple[EndpointView, ...]:
+    """Return every endpoint in the document's order, those that have no address among them."""
+    spec, reasons, endpoints = upstream.spec, upstream.reasons, upstream.endpoints
+    views: list[EndpointView] = []
+    for place, address in upstream.places().items():
+        one = endpoints.get(place)
+        name, why = shown(address, spec), reasons.get(address.listed, "")
+        if one is None:
+            views.append(_unused(name, address, why, upstream.since_s))
+        else:
+            views.append(_used(name, one, why, books))
+    if not reasons:
+        return tuple(views)
+    since_s = _wall_s(upstream.since_s)
+    found = {address.listed for address in upstream.addresses}
+    views += (
+        EndpointView(str(one), None, reasons[str(one)], one.weight, 0, "unresolved", since_s)
+        for one in spec.endpoints
+        if str(one) in reasons and str(one) not in found
+    )
+    order = {str(one): number for number, one in enumerate(spec.endpoints)}
+    return tuple(sorted(views, key=lambda view: order.get(view.address, len(order))))
+
+
+def _unused(name: str, address: Address, why: str, since_s: float) -> EndpointView:
+    """Return one that no listener has used yet."""
+    return EndpointView(
+        address=name,
+        resolved=address.host,
+        reason=why,
+        weight=address.weight,
+        priority=address.priority,
+        since_s=_wall_s(since_s),
+    )
+
+
+def _used(name: str, one: Endpoint, why: str, books: Books) -> EndpointView:
+    health, address = one.health, one.address
+    live, ever, failures = books.endpoint_totals(one.block)
+    until_s = health.ejected_until_s
+    return EndpointView(
+        address=name,
+        resolved=address.host,
+        reason=health.reason or why,
+        weight=address.weight,
+        priority=address.priority,
+        state=health.state,
+        since_s=_wall_s(health.since_s),
+        connections=live,
+        connections_total=ever,
+        failures=failures,
+        ejections=health.ejections,
+        ejected_until_s=None if until_s is None else _wall_s(until_s),
+    )
+
+
+def _wall_s(monotonic_s: float) -> float:
+    return _WALL_S + monotonic_s

@@ -1,0 +1,202 @@
+"""One upstream at run time: what was found for it, how its endpoints are, who uses it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from tenantproxy import clock
+from tenantproxy.discovery.literal import literal as written_address
+from tenantproxy.discovery.literal import zone_is_here
+from tenantproxy.discovery.source import Address, Found
+from tenantproxy.discovery.static import NOT_YET
+from tenantproxy.model.endpoints import Choice, EndpointHealth, Standing, choose
+from tenantproxy.model.spec import EndpointSpec, UpstreamSpec
+
+Place = tuple[str, int]
+"""IP address and port: what makes an endpoint the same one as before."""
+
+_numbers = itertools.count(1)
+"""Of upstreams and endpoints: workers know them by number."""
+
+
+class Endpoint:
+    """One endpoint that workers may have been told of."""
+
+    __slots__ = ("address", "block", "health", "id")
+
+    def __init__(self, address: Address, block: int, health: EndpointHealth) -> None:
+        self.id = next(_numbers)
+        self.address = address
+        self.block = block
+        self.health = health
+
+    @property
+    def place(self) -> Place:
+        return self.address.host, self.address.port
+
+
+class Upstream:
+    """Kept by the thousand: what only a used one needs comes with its first use."""
+
+    __slots__ = (
+        "addresses", "block", "choice", "discovery_reason", "ejections", "endpoints", "failed",
+        "id", "known", "literal", "overdue", "panic", "passed", "ramps", "reasons", "routes",
+        "sent", "since_s", "spec", "task", "timer", "users",
+    )  # fmt: skip
+
+    def __init__(self, spec: UpstreamSpec) -> None:
+        self.id = next(_numbers)
+        self.spec = spec
+        self.since_s = clock.monotonic_s()
+        """CLOCK_MONOTONIC of its beginning."""
+        self.block: int | None = None
+        self.sent = False
+        """The workers know it."""
+        self.addresses: tuple[Address, ...] = ()
+        """What was found, in the order of the document or of the source."""
+        self.reasons: Mapping[str, str] = {}
+        """Of endpoints in the document that could not be resolved the last time, and why."""
+        self.literal = False
+        """Nothing is to be found: the document says every address."""
+        self.known = False
+        """Something has been found, so what comes from now on is a change."""
+        self.discovery_reason = ""
+        """Why nothing could be learned the last time; what was found before is kept."""
+        self.endpoints: dict[Place, Endpoint] = {}
+        """Empty until the first use, then one for each of `places`."""
+        self.users = 0
+        """Listeners that are awake and name it."""
+        self.choice: Choice[Place] | None = None
+        """Where its connections go, as workers were told."""
+        self.panic = False
+        """It was said that too few endpoints are usable."""
+        self.ramps = False
+        """Workers were told of weights of a slow start."""
+        self.overdue: dict[Place, str] | None = None
+        """Endpoints that failed too often to stay, and the last failure of each."""
+        self.ejections = self.passed = self.failed = 0
+        """Ejections and health checks, those of endpoints that are gone among them."""
+        self.routes: set[int] = set()
+        """Route blocks of listeners that use it or used it."""
+        self.task: asyncio.Task[None] | None = None
+        """Follows its source, or takes one look."""
+        self.timer: asyncio.TimerHandle | None = None
+        """Ends an ejection, or makes the next step of a slow start."""
+        self._begin({})
+
+    @property
+    def awake(self) -> bool:
+        return self.users > 0
+
+    def respec(self, spec: UpstreamSpec) -> None:
+        """Take another spec; what was found stays found where the host, or the name, stays.
+
+        With another discovery it stays until that has found something, or failed.
+        """
+        old, self.spec = self.spec, spec
+        if spec.discovery is not None:
+            self.literal = False
+            self.known = self.known and spec.discovery == old.discovery
+            return
+        hosts = {str(one): one.host for one in old.endpoints}
+        before: dict[str, list[Address]] = {}
+        for address in self.addresses:
+            if address.listed in hosts:
+                before.setdefault(hosts[address.listed], []).append(address)
+        self.known = self.known and old.discovery is None
+        self._begin(before)
+
+    def take(self, found: Found) -> None:
+        """Know what was found; a name of the document that fails keeps the addresses it had.
+
+        So does one that was not asked for yet: sources begin anew when the upstream wakes.
+        """
+        reasons = dict(found.reasons)
+        lost = reasons.keys() - {one.listed for one in found.addresses}
+        stale = [one for one in self.addresses if one.listed in lost]
+        for listed in {one.listed for one in stale}:
+            if reasons[listed] == NOT_YET:
+                del reasons[listed]
+        self.addresses = (*found.addresses, *stale)
+        self.reasons = reasons
+        self.known = True
+        self.discovery_reason = ""
+
+    def lack(self, reason: str) -> None:
+        """Know that nothing could be learned; what another discovery had found ends here."""
+        if not self.known:
+            self._begin({})
+        self.discovery_reason = reason
+
+    def places(self) -> dict[Place, Address]:
+        """Return what is there, every place once; one that is there twice has both weights."""
+        found: dict[Place, Address] = {}
+        for one in self.addresses:
+            place = (one.host, one.port)
+            if (same := found.get(place)) is None:
+                found[place] = one
+            else:
+                weight, priority = same.weight + one.weight, min(same.priority, one.priority)
+                found[place] = replace(same, weight=weight, priority=priority)
+        return found
+
+    def standings(self) -> list[Standing[Place]]:
+        """Return every endpoint as the choice sees it, in the order of `addresses`."""
+        return [
+            Standing(place, one.health.state, one.address.priority)
+            for place, one in self.endpoints.items()
+        ]
+
+    def choose(self) -> Choice[Place]:
+        """Return where connections go now."""
+        return choose(self.standings(), self.spec.panic_below)
+
+    def ramping(self, now_s: float) -> bool:
+        """Say whether any endpoint starts slowly now."""
+        window_s = self.spec.slow_start_s
+        return window_s > 0 and any(
+            one.health.ramping(now_s, window_s) for one in self.endpoints.values()
+        )
+
+    def _begin(self, before: Mapping[str, Iterable[Address]]) -> None:
+        """Begin with what the document says and what was found `before` for its hosts."""
+        addresses: list[Address] = []
+        reasons: dict[str, str] = {}
+        self.literal = self.spec.discovery is None
+        for one in self.spec.endpoints:
+            here, listed = literal(one), str(one)
+            if here is not None:
+                addresses.append(Address(here, one.port, one.weight, listed=listed))
+                continue
+            self.literal = False
+            if one.host in before:
+                addresses += (
+                    replace(found, port=one.port, weight=one.weight, listed=listed)
+                    for found in before[one.host]
+                )
+            else:
+                reasons[listed] = NOT_YET
+        self.addresses, self.reasons = tuple(addresses), reasons
+        self.known = self.known or self.literal
+        self.discovery_reason = ""
+
+
+def literal(endpoint: EndpointSpec) -> str | None:
+    """Return an IP address as it is; None for a name, or for a zone that this host lacks."""
+    ip = written_address(endpoint.host)
+    return ip if ip is not None and zone_is_here(ip) else None
+
+
+def shown(address: Address, spec: UpstreamSpec) -> str:
+    """Return an endpoint as people know it: as the document says, or as discovery found it."""
+    srv = spec.discovery is not None and spec.discovery.kind == "srv"
+    host = address.name if srv and address.name else address.host
+    return address.listed or str(EndpointSpec(host, address.port))
+
+
+def checked_as(address: Address) -> str:
+    """Return the endpoint under its name, for the Host header of checks."""
+    return address.listed or str(EndpointSpec(address.name or address.host, address.port))
