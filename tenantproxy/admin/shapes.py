@@ -85,6 +85,7 @@ _LISTENER: dict[str, Schema] = {
     "policy": MAYBE_TEXT,
     "reserved_until": TIME,
 }
+_CONNECT = closed(timeout=TEXT, tries=WHOLE, first_byte=MAYBE_TEXT, retry_budget=TEXT)
 _DISCOVERY: Schema = {
     "description": "As in the document: `dns` or `srv` and what is asked for.",
     "anyOf": [
@@ -118,7 +119,7 @@ _UPSTREAM: dict[str, Schema] = {
     "tenant": TEXT,
     "upstream": TEXT,
     "balance": TEXT,
-    "connect": closed(timeout=TEXT, tries=WHOLE, first_byte=MAYBE_TEXT, retry_budget=TEXT),
+    "connect": _CONNECT,
     "discovery": _DISCOVERY,
     "discovery_reason": TEXT,
     "awake": FLAG,

@@ -92,7 +92,9 @@ class Upstreams:
         """A listener is awake and names these, and no others; they wake with it."""
         before = self._users.get(listener, ())
         now = self._users[listener] = tuple(
-            self.by_key[key] for key in keys if key in self.by_key  # a retired one may name others
+            self.by_key[key]
+            for key in keys
+            if key in self.by_key  # a retired one may name others
         )
         for one in now:
             one.users += 1

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from tenantproxy.control.desired import Desired
+from tenantproxy.control.desired import FOLLOWED, Desired, proxy_changes
 from tenantproxy.errors import DocumentError
 from tenantproxy.model import edit
 from tenantproxy.model.checks import check_tenant
 from tenantproxy.model.layers import Unit
+from tenantproxy.model.spec import DnsSpec, ProxySpec
 from tests.control.support import PROXY, listener, tenant, upstream
 
 FILE = {"acme": tenant([listener()], [upstream("v1", 1), upstream("v2", 2)])}
@@ -64,3 +65,18 @@ def test_only_upstreams_that_changed_are_tried():
     tried.clear()
     found.from_api(edit.with_upstream(FILE, upstream("v2", 3)))
     assert tried == ["v2"]
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "waits"),
+    [
+        ({"workers": 7}, "proxy.workers", True),
+        ({"dns": DnsSpec(("10.0.0.2",))}, "proxy.dns", True),
+        ({"dns": DnsSpec(timeout_s=1.0)}, "proxy.dns", True),
+        ({"relay": "kernel"}, "proxy.relay", False),
+    ],
+)
+def test_what_is_read_at_start_waits_for_a_restart(change, name, waits):
+    (found,) = proxy_changes(ProxySpec(), replace(ProxySpec(), **change))
+    assert found.name == name
+    assert (found.name not in FOLLOWED) is waits

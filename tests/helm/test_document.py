@@ -7,9 +7,11 @@ import yaml
 from click.testing import CliRunner
 
 from tenantproxy.cli.check import check
+from tenantproxy.config.document import parse_tenant
 from tenantproxy.config.load import load
 from tenantproxy.config.proxy_models import ProxyDoc
 from tenantproxy.model.spec import AdminSpec, MetricsSpec, ShutdownSpec
+from tests.config.test_document import FULL
 from tests.helm.chart import CHART, CI_FILES, ROOT, one, pod_of, tenant
 
 MOUNTED = "/etc/tenantproxy"
@@ -117,6 +119,13 @@ def test_large_numbers_and_words_like_yaml_survive(helm, tmp_path):
     assert loaded.labels == acme["labels"]
     assert loaded.listeners["web"].wake.hold == 1_000_000
     assert loaded.listeners["web"].split[0].weight == 1_000_000
+
+
+def test_every_key_of_a_tenant_survives(helm, tmp_path):
+    acme = yaml.safe_load(FULL)["tenants"]["acme"]
+    del acme["listeners"]["auto"]  # no Service leads to a port that is not said
+    loaded = load(laid_out(helm.objects({"config": {"tenants": {"acme": acme}}}), tmp_path))
+    assert loaded.document.tenants == {"acme": parse_tenant("acme", acme)}
 
 
 def test_every_key_of_proxy_is_said_by_the_chart_or_left_to_the_user(helm):

@@ -65,6 +65,14 @@ TYPES = {
         config(listeners={"web": {"port": 20001}}),
         "config.tenants.acme.listeners.web: split is required",
     ),
+    "an upstream that is listed and discovered": (
+        config(upstreams={"web": {"endpoints": ["a:1"], "discovery": {"srv": "a"}}}),
+        "config.tenants.acme.upstreams.web: Must validate one and only one schema (oneOf)",
+    ),
+    "a share without its sign": (
+        config(upstreams={"web": {"endpoints": ["a:1"], "panic": 0.5}}),
+        "config.tenants.acme.upstreams.web.panic: Invalid type. Expected: string, given: number",
+    ),
     "a tenant with capitals": (
         {"config": {"tenants": {"ACME": None}}},
         "config.tenants: Additional property ACME is not allowed",

@@ -1,12 +1,14 @@
 """Checks between parts: names, ports, addresses; each thing wrong has its own code."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
 from tenantproxy.model.checks import check_document, check_tenant, is_loopback, overlap
 from tenantproxy.model.spec import (
     AdminSpec,
+    Discovery,
     Document,
     EndpointSpec,
     ListenerSpec,
@@ -174,6 +176,23 @@ def test_a_listener_may_not_split_to_itself(listen, endpoint, loop):
         tenant(ports=(20_000,), endpoint=endpoint), proxy=ProxySpec(listen_address=listen)
     )
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("found", "loop"),
+    [
+        (Discovery("dns", "localhost", 20_000), True),
+        (Discovery("dns", "localhost", 20_001), False),
+        (Discovery("dns", "web.acme.svc", 20_000), False),
+        (Discovery("srv", "localhost"), False),
+    ],
+    ids=str,
+)
+def test_a_listener_may_not_split_to_itself_by_name_either(found, loop):
+    upstream = UpstreamSpec("acme", "web", discovery=found)
+    one = replace(tenant(ports=(20_000,)), upstreams={"web": upstream})
+    path = "tenants.acme.upstreams.web.discovery.dns"
+    assert check(one) == ([("upstream_loop", path)] if loop else [])
 
 
 def test_addresses_overlap_when_they_cannot_be_bound_together():
