@@ -15,14 +15,16 @@ _WALL_S = clock.wall_s() - clock.monotonic_s()
 def endpoint_views(upstream: Upstream, books: Books) -> tuple[EndpointView, ...]:
     """Return every endpoint in the document's order, those that have no address among them."""
     spec, reasons, endpoints = upstream.spec, upstream.reasons, upstream.endpoints
-    views: list[EndpointView] = []
-    for place, address in upstream.places().items():
-        one = endpoints.get(place)
-        name, why = shown(address, spec), reasons.get(address.listed, "")
-        if one is None:
-            views.append(_unused(name, address, why, upstream.since_s))
-        else:
-            views.append(_used(name, one, why, books))
+    views = [
+        _used(shown(one.address, spec), one, reasons.get(one.address.listed, ""), books)
+        for one in endpoints.values()
+    ]
+    if not upstream.sent:
+        since_s = _wall_s(upstream.since_s)
+        views += [
+            _unused(shown(one, spec), one, reasons.get(one.listed, ""), since_s)
+            for one in upstream.places().values()
+        ]
     if not reasons:
         return tuple(views)
     since_s = _wall_s(upstream.since_s)
@@ -44,7 +46,7 @@ def _unused(name: str, address: Address, why: str, since_s: float) -> EndpointVi
         reason=why,
         weight=address.weight,
         priority=address.priority,
-        since_s=_wall_s(since_s),
+        since_s=since_s,
     )
 
 

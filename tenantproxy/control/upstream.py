@@ -22,6 +22,10 @@ _numbers = itertools.count(1)
 """Of upstreams and endpoints: workers know them by number."""
 
 
+_NONE: Mapping[str, str] = {}
+_NONE_FOUND: Mapping[str, Address] = {}
+
+
 class Endpoint:
     """One endpoint that workers may have been told of."""
 
@@ -42,7 +46,7 @@ class Upstream:
     """Kept by the thousand: what only a used one needs comes with its first use."""
 
     __slots__ = (
-        "addresses", "block", "choice", "discovery_reason", "ejections", "endpoints", "failed",
+        "_found", "block", "choice", "discovery_reason", "ejections", "endpoints", "failed",
         "id", "known", "literal", "overdue", "panic", "passed", "ramps", "reasons", "routes",
         "sent", "since_s", "spec", "task", "timer", "users",
     )  # fmt: skip
@@ -55,9 +59,9 @@ class Upstream:
         self.block: int | None = None
         self.sent = False
         """The workers know it."""
-        self.addresses: tuple[Address, ...] = ()
-        """What was found, in the order of the document or of the source."""
-        self.reasons: Mapping[str, str] = {}
+        self._found: tuple[Address, ...] | None = None
+        """None: what the document says, as in nearly all of the thousands."""
+        self.reasons: Mapping[str, str] = _NONE
         """Of endpoints in the document that could not be resolved the last time, and why."""
         self.literal = False
         """Nothing is to be found: the document says every address."""
@@ -91,21 +95,27 @@ class Upstream:
     def awake(self) -> bool:
         return self.users > 0
 
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """What was found, in the order of the document or of the source."""
+        found = self._found  # once: another thread may look
+        return _written(self.spec.endpoints) if found is None else found
+
     def respec(self, spec: UpstreamSpec) -> None:
         """Take another spec; what was found stays found where the host, or the name, stays.
 
         With another discovery it stays until that has found something, or failed.
         """
-        old, self.spec = self.spec, spec
+        found, old, self.spec = self.addresses, self.spec, spec
         if spec.discovery is not None:
-            self.literal = False
+            self._found, self.literal = found, False
             self.known = self.known and spec.discovery == old.discovery
             return
         hosts = {str(one): one.host for one in old.endpoints}
-        before: dict[str, list[Address]] = {}
-        for address in self.addresses:
-            if address.listed in hosts:
-                before.setdefault(hosts[address.listed], []).append(address)
+        before: dict[str, dict[str, Address]] = {}
+        for one in found:
+            if one.listed in hosts:
+                before.setdefault(hosts[one.listed], {})[one.host] = one
         self.known = self.known and old.discovery is None
         self._begin(before)
 
@@ -120,7 +130,7 @@ class Upstream:
         for listed in {one.listed for one in stale}:
             if reasons[listed] == NOT_YET:
                 del reasons[listed]
-        self.addresses = (*found.addresses, *stale)
+        self._found = (*found.addresses, *stale)
         self.reasons = reasons
         self.known = True
         self.discovery_reason = ""
@@ -161,27 +171,37 @@ class Upstream:
             one.health.ramping(now_s, window_s) for one in self.endpoints.values()
         )
 
-    def _begin(self, before: Mapping[str, Iterable[Address]]) -> None:
-        """Begin with what the document says and what was found `before` for its hosts."""
-        addresses: list[Address] = []
-        reasons: dict[str, str] = {}
-        self.literal = self.spec.discovery is None
-        for one in self.spec.endpoints:
-            here, listed = literal(one), str(one)
-            if here is not None:
-                addresses.append(Address(here, one.port, one.weight, listed=listed))
-                continue
-            self.literal = False
-            if one.host in before:
-                addresses += (
-                    replace(found, port=one.port, weight=one.weight, listed=listed)
-                    for found in before[one.host]
-                )
-            else:
-                reasons[listed] = NOT_YET
-        self.addresses, self.reasons = tuple(addresses), reasons
-        self.known = self.known or self.literal
+    def _begin(self, before: Mapping[str, Mapping[str, Address]]) -> None:
+        """Begin with what the document says and what was found `before` for its hosts, by IP."""
+        spec = self.spec
         self.discovery_reason = ""
+        self.reasons, self._found = _NONE, None
+        self.literal = spec.discovery is None and all(map(literal, spec.endpoints))
+        self.known = self.known or self.literal
+        if self.literal:
+            return
+        self._found = tuple(
+            address
+            for one in spec.endpoints
+            for address in _written((one,))
+            or (
+                replace(found, port=one.port, weight=one.weight, listed=str(one))
+                for found in before.get(one.host, _NONE_FOUND).values()
+            )
+        )
+        there = {one.listed for one in self._found}
+        self.reasons = {
+            listed: NOT_YET for one in spec.endpoints if (listed := str(one)) not in there
+        }
+
+
+def _written(endpoints: Iterable[EndpointSpec]) -> tuple[Address, ...]:
+    """Return the addresses that stand in the document."""
+    return tuple(
+        Address(here, one.port, one.weight, listed=str(one))
+        for one in endpoints
+        if (here := literal(one)) is not None
+    )
 
 
 def literal(endpoint: EndpointSpec) -> str | None:

@@ -28,6 +28,8 @@ from tenantproxy.tasks import Background
 
 _QUARANTINE_S = 60.0
 """A worker may still count a connect that was under way when the upstream went."""
+_TOGETHER_S = 0.1
+"""Those who come within this time may share when they came."""
 
 
 class Upstreams:
@@ -51,6 +53,7 @@ class Upstreams:
         self.by_key: dict[UpstreamKey, Upstream] = {}
         self._users: dict[int, tuple[Upstream, ...]] = {}
         """By id, of listeners that are awake."""
+        self._newcomer = EndpointHealth()
         self._leaving: set[int] = set()
         """Endpoint blocks that nobody owns and that may still be written to."""
 
@@ -202,8 +205,7 @@ class Upstreams:
                 except ListenFailed as error:
                     upstream.discovery_reason = str(error)
                     break
-                health = EndpointHealth.arrived(now_s, among_others=bool(before))
-                one = Endpoint(address, block, health)
+                one = Endpoint(address, block, self._health(now_s, among_others=bool(before)))
                 new.append(one)
             changed = one.address != address
             one.address = address
@@ -215,6 +217,14 @@ class Upstreams:
         self._healing.leave(upstream, gone)
         self._healing.enter(upstream, new)
         self._leave(gone)
+
+    def _health(self, now_s: float, *, among_others: bool) -> EndpointHealth:
+        """Return the health of a newcomer; thousands that come together are one value."""
+        if among_others:
+            return EndpointHealth.arrived(now_s, among_others=True)
+        if now_s - self._newcomer.since_s > _TOGETHER_S:
+            self._newcomer = EndpointHealth.arrived(now_s, among_others=False)
+        return self._newcomer
 
     def _leave(self, endpoints: Iterable[Endpoint]) -> None:
         for one in endpoints:

@@ -84,6 +84,25 @@ def test_another_discovery_replaces_what_was_found_when_it_has_found_something()
     assert hosts(one) == ["192.0.2.9"]
 
 
+def test_a_host_that_is_listed_on_two_ports_is_found_once_for_each():
+    one = Upstream(upstream("v1", 80, 81, host="web"))
+    addresses = [Address("192.0.2.1", n, name="web", listed=f"web:{n}") for n in (80, 81)]
+    one.take(Found(tuple(addresses)))
+    for _ in range(3):
+        one.respec(upstream("v1", 80, 81, host="web", connect_timeout_s=1.0))
+    assert [(a.port, a.weight) for a in one.places().values()] == [(80, 1), (81, 1)]
+    assert len(one.addresses) == 2
+
+
+def test_what_the_document_listed_stays_until_discovery_has_found_something():
+    one = Upstream(upstream("v1", 80))
+    one.respec(DNS)
+    assert hosts(one) == ["127.0.0.1"]
+    assert not one.literal
+    one.take(Found((Address("192.0.2.9", 80),)))
+    assert hosts(one) == ["192.0.2.9"]
+
+
 def test_another_discovery_that_fails_ends_what_the_old_one_had_found():
     one = Upstream(DNS)
     one.take(Found((Address("192.0.2.1", 80),)))
