@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tenantproxy.cli import human
+from tenantproxy.cli.columns import object_of, reason_of
 from tenantproxy.cli.condition import condition, usable
 from tenantproxy.cli.output import Item
 from tenantproxy.cli.sections import Row, Section, titled, traffic
@@ -27,6 +28,15 @@ def told(kind: str, item: Item, beside: Sequence[Item], now_s: float) -> list[Se
         case "daemon":
             return _daemon(item, now_s)
     return [Section("", [(f"{titled(key)}:", human.text(value)) for key, value in item.items()])]
+
+
+def recent(events: Sequence[Item], now_s: float) -> Section:
+    """Return the section about what happened to an item of late."""
+    rows = [
+        (human.since(event["at"], now_s), event["event"], object_of(event), reason_of(event))
+        for event in events
+    ]
+    return Section("Recent events", rows)
 
 
 def _listener(item: Item, upstreams: Sequence[Item], now_s: float) -> list[Section]:
