@@ -58,9 +58,9 @@ def _listener(item: Item, upstreams: Sequence[Item], now_s: float) -> list[Secti
         ("Drain:", item["drain"]),
     ]
     spec = item["spec"]
-    if spec.get("sticky"):
+    if spec["sticky"]:
         head.append(("Sticky:", f"{spec['sticky']} decides which upstream of the split"))
-    if spec.get("fallback"):
+    if spec["fallback"]:
         head.append(("Fallback:", "an upstream without endpoints gives its share to the others"))
     if reserved:
         head.append(("Reserved:", f"the number is kept for {human.until(reserved, now_s)} more"))
