@@ -14,7 +14,7 @@ from tenantproxy.model.spec import Discovery, EndpointSpec
 
 _LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 NAME_PATTERN = rf"^{_LABEL}(\.{_LABEL})*\.?$"
-_V6 = r"[0-9a-fA-F.]*:[0-9a-fA-F:.]*(%\w+)?"
+_V6 = r"[0-9a-fA-F.]*:[0-9a-fA-F:.]*"
 SERVER_PATTERN = rf"^([0-9.]+(:[0-9]{{1,5}})?|\[{_V6}\]:[0-9]{{1,5}}|{_V6})$"
 
 
@@ -102,6 +102,9 @@ class DnsServerRule(Rule):
         example = "write for example 10.0.0.2 or 10.0.0.2:53"
         if not isinstance(value, str):
             raise fault(f"a name server is text, not {shown(value)}", example)
+        if "%" in value:
+            # c-ares takes a zone without a port only, and ignores one that is not there.
+            raise fault(f'"{value}" has a zone', "write an address without, or use resolv.conf")
         if is_address(value):
             return value
         if is_address(_inner(value)):

@@ -152,7 +152,8 @@ def render_policy(policy: PolicySpec) -> dict[str, Any]:
 def to_yaml(shape: Any) -> str:
     """Return plain values as YAML that this and every other parser reads back the same.
 
-    Text that some parser takes for a number or a switch (`on`, `08`, `12e5`) is quoted.
+    Text that some parser takes for a number or a switch (`on`, `08`, `12e5`) is quoted, and so is
+    text with line ends, which parsers fold.
     """
     return yaml.dump(
         shape, Dumper=_Dumper, sort_keys=False, default_flow_style=False, allow_unicode=True
@@ -165,7 +166,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    plain = resolve(text) is text
+    plain = resolve(text) is text and text.isprintable()
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
 
 

@@ -43,6 +43,7 @@ REFUSED = [
     (DnsServerRule(), "dns.example", "is not an IP address", "names need a server first"),
     (DnsServerRule(), "dns.example:53", "has no IP address", "names need a server first"),
     (DnsServerRule(), "[::1]", "has brackets and no port", 'write "[::1]:53"'),
+    (DnsServerRule(), "[fe80::1%eth0]:53", "has a zone", "or use resolv.conf"),
     (DnsServerRule(), "10.0.0.300", "no port or no host", "write for example"),
     (DnsServerRule(), "10.0.0.2:0", "is not a number from 1 to 65535", "write for example"),
     (DnsServerRule(), "", "has no port or no host", "write for example"),
@@ -70,7 +71,7 @@ def test_what_is_refused_comes_with_what_to_write(rule, value, message, hint):
         (DnsServerRule(), "10.0.0.2", "10.0.0.2"),
         (DnsServerRule(), "10.0.0.2:53", "10.0.0.2:53"),
         (DnsServerRule(), "fd00::1", "fd00::1"),
-        (DnsServerRule(), "[fe80::1%eth0]:53", "[fe80::1%eth0]:53"),
+        (DnsServerRule(), "[fd00::1]:53", "[fd00::1]:53"),
     ],
 )
 def test_what_passes_becomes_a_value_and_fits_the_schema(rule, value, found):
