@@ -20,7 +20,7 @@ from tenantproxy.config.render import (
 )
 from tenantproxy.errors import Problem
 from tenantproxy.model.delta import Change
-from tenantproxy.model.spec import Discovery, PolicySpec
+from tenantproxy.model.spec import PolicySpec
 from tenantproxy.model.views import (
     EndpointView,
     Event,
@@ -73,7 +73,7 @@ def show_upstream(view: UpstreamView) -> Json:
         "upstream": spec.name,
         "balance": wanted["balance"],
         "connect": wanted["connect"],
-        "discovery": _discovery(spec.discovery),
+        "discovery": wanted["discovery"],
         "discovery_reason": view.discovery_reason,
         "awake": view.awake,
         "panic": view.panic,
@@ -253,10 +253,6 @@ def _endpoint(seen: EndpointView) -> Json:
         "ejections": seen.ejections,
         "ejected_until": show_time(seen.ejected_until_s),
     }
-
-
-def _discovery(how: Discovery | None) -> Json | None:
-    return None if how is None else {how.kind: str(how).removeprefix(f"{how.kind} ")}
 
 
 def _counted(counts: Mapping[str, int]) -> dict[str, int]:

@@ -105,7 +105,7 @@ COLUMNS: dict[str, list[Column]] = {
         Column("AGE", _ago("at"), right=True),
         Column("EVENT", _field("event")),
         Column("OBJECT", lambda item, _: object_of(item)),
-        Column("REASON", _field("reason")),
+        Column("REASON", lambda item, _: reason_of(item)),
         Column("AT", _field("at"), wide=True),
         Column("DETAILS", _field("details"), wide=True),
     ],
@@ -150,6 +150,12 @@ def object_of(event: Item) -> str:
     if kind == "listener":
         return f"{tenant}/{name}"
     return f"{kind} {tenant}/{name}" if name else str(tenant)
+
+
+def reason_of(event: Item) -> str:
+    """Return why it happened, after the endpoint that it happened to, if it was one's."""
+    endpoint, reason = event["details"].get("endpoint"), human.text(event["reason"])
+    return f"{endpoint}: {reason}" if endpoint else reason
 
 
 def same_object(event: Item, kind: str, item: Any) -> bool:

@@ -12,16 +12,15 @@ from rich.table import Table
 from rich.text import Text
 
 from tenantproxy import clock
-from tenantproxy.cli import human
 from tenantproxy.cli.client import Client, call, path_of
-from tenantproxy.cli.columns import object_of, same_object
+from tenantproxy.cli.columns import same_object
 from tenantproxy.cli.look import events_of, fetch
 from tenantproxy.cli.names import complete_kind, kind_of
 from tenantproxy.cli.output import Item, echo_value, structured
 from tenantproxy.cli.sections import Section
 from tenantproxy.cli.settings import Settings, pass_settings, shared_options
 from tenantproxy.cli.terminal import wants_colour
-from tenantproxy.cli.told import told
+from tenantproxy.cli.told import recent, told
 from tenantproxy.errors import NotFound
 
 _RECENT = 12
@@ -54,11 +53,7 @@ def describe(settings: Settings, kind: str, name: str | None) -> None:
     now_s = clock.wall_s()
     sections = told(kind, item, beside, now_s)
     if events:
-        recent = [
-            (human.since(event["at"], now_s), event["event"], object_of(event), event["reason"])
-            for event in events
-        ]
-        sections.append(Section("Recent events", recent))
+        sections.append(recent(events, now_s))
     _print(sections)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tenantproxy.cli import human
+from tenantproxy.cli.columns import object_of, reason_of
 from tenantproxy.cli.condition import condition, usable
 from tenantproxy.cli.output import Item
 from tenantproxy.cli.sections import Row, Section, titled, traffic
@@ -29,6 +30,15 @@ def told(kind: str, item: Item, beside: Sequence[Item], now_s: float) -> list[Se
     return [Section("", [(f"{titled(key)}:", human.text(value)) for key, value in item.items()])]
 
 
+def recent(events: Sequence[Item], now_s: float) -> Section:
+    """Return the section about what happened to an item of late."""
+    rows = [
+        (human.since(event["at"], now_s), event["event"], object_of(event), reason_of(event))
+        for event in events
+    ]
+    return Section("Recent events", rows)
+
+
 def _listener(item: Item, upstreams: Sequence[Item], now_s: float) -> list[Section]:
     wake, policy = item["wake"], item.get("policy")
     port = "none yet" if item["port"] is None else f"{item['address']} {item['port']}"
@@ -48,9 +58,9 @@ def _listener(item: Item, upstreams: Sequence[Item], now_s: float) -> list[Secti
         ("Drain:", item["drain"]),
     ]
     spec = item["spec"]
-    if spec.get("sticky"):
+    if spec["sticky"]:
         head.append(("Sticky:", f"{spec['sticky']} decides which upstream of the split"))
-    if spec.get("fallback"):
+    if spec["fallback"]:
         head.append(("Fallback:", "an upstream without endpoints gives its share to the others"))
     if reserved:
         head.append(("Reserved:", f"the number is kept for {human.until(reserved, now_s)} more"))

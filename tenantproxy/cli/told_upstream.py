@@ -28,22 +28,25 @@ def told_upstream(item: Item, listeners: Sequence[Item], now_s: float) -> list[S
 
 
 def _head(item: Item) -> list[Row]:
-    connect, checks, spec = item["connect"], item["checks"], item["spec"]
+    checks, spec = item["checks"], item["spec"]
     checked = f"; {checks['passed']} checks passed, {checks['failed']} failed"
-    warm = spec.get("warm")
-    return [
+    head: list[Row] = [
         ("Upstream:", f"{item['tenant']}/{item['upstream']}"),
         ("State:", f"{condition(item)}: {_usable(item)}"),
         ("Balance:", item["balance"]),
         ("Discovery:", _discovery(item)),
-        ("Health:", _health(spec.get("health")) + (checked if any(checks.values()) else "")),
-        ("Ejections:", item["ejections"]),
-        ("Connect:", f"{connect['tries']} tries, {connect['timeout']} each"),
-        ("Retries:", f"{item['retries']}, and {item['retries_denied']} denied by the budget"),
+        ("Health:", _health(spec["health"]) + (checked if any(checks.values()) else "")),
+        ("Ejections:", f"{item['ejections']}; {_outliers(spec['outlier'])}"),
+        ("Connect:", _connect(item["connect"])),
+        ("Retries:", _retries(item)),
         ("Limit:", _limit(item["limits"])),
-        ("Spares:", f"{item['spares']} ready" + (f", {warm} for each endpoint" if warm else "")),
-        ("Source:", item["source"]),
+        ("Spares:", _spares(item["spares"], spec["warm"])),
     ]
+    if spec["tls"]:
+        head.append(("TLS:", "verified" if spec["tls"]["verify"] else "not verified"))
+    if spec["send_proxy"]:
+        head.append(("PROXY:", spec["send_proxy"]))
+    return [*head, ("Source:", item["source"])]
 
 
 def _usable(item: Item) -> str:
@@ -56,8 +59,9 @@ def _discovery(item: Item) -> str:
     if item["discovery"] is None:
         return "none, endpoints are listed"
     ((kind, asked),) = item["discovery"].items()
-    failed = item["discovery_reason"]
-    return f"{kind} {asked}" + (f"; failed, what was found before is kept: {failed}" * bool(failed))
+    why = item["discovery_reason"]
+    failed = f"; failed, what was found before is kept: {why}" if why else ""
+    return f"{kind} {asked}{failed}"
 
 
 def _health(rule: Item | None) -> str:
@@ -66,6 +70,28 @@ def _health(rule: Item | None) -> str:
     http = rule.get("http")
     what = "tcp" if http is None else f"http {http['path']}"
     return f"{what} every {rule['every']}, fall {rule['fall']}, rise {rule['rise']}"
+
+
+def _outliers(rule: Item | None) -> str:
+    if not rule:
+        return "endpoints that fail are not left out"
+    failures = rule["consecutive_failures"]
+    return f"{failures} failures in a row put an endpoint out for {rule['eject_for']}"
+
+
+def _connect(connect: Item) -> str:
+    first_byte = connect["first_byte"]
+    tries = f"{connect['tries']} tries, {connect['timeout']} each"
+    return tries + (f", first byte within {first_byte}" if first_byte else "")
+
+
+def _retries(item: Item) -> str:
+    budget = item["connect"]["retry_budget"]
+    return f"{item['retries']}, and {item['retries_denied']} denied by the budget of {budget}"
+
+
+def _spares(ready: int, wanted: int) -> str:
+    return f"{ready} ready" + (f", {wanted} for each endpoint" if wanted else "")
 
 
 def _limit(limits: Item) -> str:

@@ -19,6 +19,8 @@ def made(kind):
         return kind((errors.Problem("wrong", "a.b", "f.yaml", 1, 2, "do so"),))
     if kind.__name__ == "MethodNotAllowed":
         return kind("no", "GET")
+    if kind is errors.Unresolved:
+        return kind("web.acme.svc", "NXDOMAIN")
     return kind("it is so", hint="do so")
 
 

@@ -46,6 +46,14 @@ def test_a_listener_may_be_called_as_its_tenant():
     assert same_object({"tenant": "acme", "object": "listener/acme"}, "listeners", item)
 
 
+def test_an_event_of_an_endpoint_says_which():
+    event = {"number": 1, "at": None, "event": "endpoint_ejected", "reason": "5 failures in a row"}
+    ejected = event | {"details": {"endpoint": "10.0.0.1:80"}}
+    cell = next(c.cell for c in COLUMNS["events"] if c.title == "REASON")
+    assert cell(ejected, 0.0) == "10.0.0.1:80: 5 failures in a row"
+    assert cell(event | {"details": {}, "reason": ""}, 0.0) == "-"
+
+
 def test_names():
     assert name_of(LISTENER, "listeners") == "acme/web"
     assert full_name({"tenant": "acme", "upstream": "v1"}, "upstreams") == "upstream/acme/v1"

@@ -1,9 +1,9 @@
-"""What `describe listener` tells of the upstreams of its split."""
+"""What `describe listener` tells of the upstreams of its split, and what happened of late."""
 
 import pytest
 
 from tenantproxy.admin.views import show_upstream, whole_listener
-from tenantproxy.cli.told import told
+from tenantproxy.cli.told import recent, told
 from tenantproxy.model.spec import UpstreamKey
 from tests.support_control import WEB, memory_control
 
@@ -43,3 +43,19 @@ def test_sticky_and_fallback_are_told_where_they_are_set(control):
     head = dict(sections(control, sticky="source_ip", fallback=True)[""])
     assert head["Sticky:"] == "source_ip decides which upstream of the split"
     assert head["Fallback:"] == "an upstream without endpoints gives its share to the others"
+
+
+def test_what_happened_of_late_says_to_which_endpoint():
+    event = {
+        "at": "1970-01-01T00:01:00.000Z",
+        "event": "endpoint_ejected",
+        "tenant": "acme",
+        "object": "upstream/web-v1",
+        "reason": "5 failures in a row",
+        "details": {"endpoint": "10.0.0.1:80"},
+    }
+    section = recent([event], 65.0)
+    assert section.title == "Recent events"
+    assert section.rows == [
+        ("5s", "endpoint_ejected", "upstream acme/web-v1", "10.0.0.1:80: 5 failures in a row")
+    ]

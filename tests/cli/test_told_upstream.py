@@ -67,15 +67,29 @@ def test_health_is_told_with_its_rule_and_counts(troubled, health, checks, words
 
 def test_retries_limit_spares_and_ejections_are_told(troubled):
     told = head(troubled())
-    assert told["Ejections:"] == 12
-    assert told["Retries:"] == "10, and 11 denied by the budget"
+    assert told["Ejections:"] == "12; 5 failures in a row put an endpoint out for 30s"
+    assert told["Retries:"] == "10, and 11 denied by the budget of 20%"
     assert told["Connect:"] == "3 tries, 5s each"
     assert told["Limit:"] == "50 of 50 connections, 8 waiting"
     assert told["Spares:"] == "9 ready, 2 for each endpoint"
     bare = troubled(limits={"max_connections": None, "slots": 5, "waiting": 0}, spares=0)
-    bare["spec"]["warm"] = 0
-    assert head(bare)["Limit:"] == "none"
-    assert head(bare)["Spares:"] == "0 ready"
+    bare["spec"] |= {"warm": 0, "outlier": None}
+    bare["connect"]["first_byte"] = "2s"
+    told = head(bare)
+    assert told["Limit:"] == "none"
+    assert told["Spares:"] == "0 ready"
+    assert told["Ejections:"] == "12; endpoints that fail are not left out"
+    assert told["Connect:"] == "3 tries, 5s each, first byte within 2s"
+
+
+@pytest.mark.parametrize(("verify", "word"), [(True, "verified"), (False, "not verified")])
+def test_what_is_spoken_to_endpoints_is_told_where_it_is_not_plain(troubled, verify, word):
+    item = troubled()
+    assert not {"TLS:", "PROXY:"} & set(head(item))
+    item["spec"] |= {"tls": {"verify": verify}, "send_proxy": "v2"}
+    assert head(item)["TLS:"] == word
+    assert head(item)["PROXY:"] == "v2"
+    assert rows(item)[-1] == ("Source:", "file")
 
 
 def test_each_endpoint_is_told_with_its_state_since_when_and_why(troubled):
