@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from tenantproxy import clock
 from tenantproxy.control import sockets
@@ -95,6 +96,7 @@ class Controller(Looking):
             self._events,
             self._background,
             lambda spec: source_of(spec, resolver),
+            Path(document_path or ".").parent,
         )
         each = workers if proxy.accept == "reuseport" else 1
         self._registry = Registry(proxy.listen_address, each, self._books, self._upstreams)

@@ -37,8 +37,13 @@ class Files(NamedTuple):
     verify: bool
 
     @classmethod
-    def of(cls, rule: TlsRule) -> Files:
-        return cls(rule.ca_file, rule.cert_file, rule.key_file, rule.verify)
+    def of(cls, rule: TlsRule, folder: Path) -> Files:
+        """Return them as whole paths; those of the document are seen from its folder."""
+
+        def whole(name: str | None) -> str | None:
+            return None if name is None else str(folder / name)
+
+        return cls(whole(rule.ca_file), whole(rule.cert_file), whole(rule.key_file), rule.verify)
 
     def signature(self) -> Signature:
         """Return time, size and inode of each file; None for one that cannot be seen."""
@@ -62,10 +67,14 @@ class Certificates:
     """Every TLS context of the control side; a timer runs while there are any.
 
     `on_change(upstream)` is called for each upstream whose files have changed and could be loaded.
+    `folder` is where the document is.
     """
 
-    def __init__(self, events: Events, on_change: Callable[[UpstreamKey], None]) -> None:
+    def __init__(
+        self, events: Events, on_change: Callable[[UpstreamKey], None], folder: Path
+    ) -> None:
         self._events, self._on_change = events, on_change
+        self._folder = folder.absolute()
         self._loaded: dict[Files, _Loaded] = {}
         self._used: dict[UpstreamKey, Files] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -75,7 +84,7 @@ class Certificates:
         if spec.tls is None:
             return []
         try:
-            self._load(Files.of(spec.tls))
+            self._load(Files.of(spec.tls, self._folder))
         except TlsFiles as error:
             path = f"tenants.{spec.tenant}.upstreams.{spec.name}.tls"
             return [Problem(str(error), path, hint=error.hint, code=error.code)]
@@ -83,7 +92,7 @@ class Certificates:
 
     def use(self, spec: UpstreamSpec) -> None:
         """Let an upstream use what its spec names, and nothing else."""
-        files = None if spec.tls is None else Files.of(spec.tls)
+        files = None if spec.tls is None else Files.of(spec.tls, self._folder)
         if self._used.get(spec.key) == files:
             return
         self.forget(spec.key)
@@ -100,13 +109,13 @@ class Certificates:
 
     def context(self, spec: UpstreamSpec) -> ssl.SSLContext | None:
         """Return the context for connections to an upstream in use; None: it has no TLS."""
-        return None if spec.tls is None else self._loaded[Files.of(spec.tls)].context
+        return None if spec.tls is None else self._loaded[Files.of(spec.tls, self._folder)].context
 
     def order(self, spec: UpstreamSpec) -> TlsOrder | None:
         """Return what workers are told; they read the files by themselves."""
         if spec.tls is None:
             return None
-        files = Files.of(spec.tls)
+        files = Files.of(spec.tls, self._folder)
         version = self._loaded[files].version
         return TlsOrder(server_name=spec.tls.server_name or "", version=version, **files._asdict())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from tenantproxy import clock
 from tenantproxy.control.books import Books
@@ -42,10 +43,11 @@ class Upstreams:
         events: Events,
         background: Background,
         source_of: Callable[[UpstreamSpec], Source],
+        folder: Path,
     ) -> None:
         self._books = books
         self._loop = asyncio.get_running_loop()
-        self.certificates = Certificates(events, self._reloaded)
+        self.certificates = Certificates(events, self._reloaded, folder)
         self._healing = Healing(events, self.certificates, background, self._healed)
         self._following = Following(source_of, background, events, self._found)
         orders = UpstreamOrders(self.certificates, len(fleet.workers))

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from tenantproxy.control.books import Books
 from tenantproxy.control.events import Events
@@ -128,7 +129,7 @@ class Rig:
         self.deaths = []
         self.background = Background(lambda name, error: self.deaths.append((name, error)))
         self.upstreams = Upstreams(
-            self.fleet, self.books, self.events, self.background, self.sources.of
+            self.fleet, self.books, self.events, self.background, self.sources.of, Path()
         )
 
     @property

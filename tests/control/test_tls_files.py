@@ -21,9 +21,9 @@ def ca(tmp_path):
 
 
 @pytest.fixture
-async def kept():
+async def kept(tmp_path):
     events, changed = Events(), []
-    one = Certificates(events, changed.append)
+    one = Certificates(events, changed.append, tmp_path)
     yield one, events, changed
     one.close()
 
@@ -47,6 +47,15 @@ async def test_an_upstream_without_tls_has_no_context_and_no_problem(kept):
     assert one.problems(spec) == []
     assert (one.context(spec), one.order(spec)) == (None, None)
     assert one._timer is None
+
+
+async def test_files_are_seen_from_the_folder_of_the_document(kept, ca, monkeypatch):
+    one, *_ = kept
+    monkeypatch.chdir("/")
+    spec = of(ca.name)
+    assert one.problems(spec) == []
+    one.use(spec)
+    assert one.order(spec).ca_file == str(ca)
 
 
 async def test_files_that_cannot_be_used_are_a_problem_with_its_place(kept, tmp_path):
