@@ -169,6 +169,7 @@ async def test_a_limit_that_is_raised_or_goes_lets_those_who_wait_begin(rig, ser
     for _ in range(4):
         await rig.connect(port)
     await until(lambda: waiting(rig) == 4)
+    rig.engine._connector._queueing._poll.cancel()  # not by looking every now and then
     rig.upstreams(limit(server, most, size=9))
     for _ in range(4):
         await rig.accept(server)
@@ -234,6 +235,30 @@ async def test_a_slot_given_back_in_another_worker_is_noticed():
         await send(client, b"mine")
         assert await receive(await one.accept(server), 4) == b"mine"
         assert (slots(one), slots(other)) == (0, 1)
+
+
+async def test_nobody_overtakes_who_waits_for_a_slot_that_another_worker_has_given_back():
+    with two_rigs() as (one, other):
+        server = one.listening()
+        ports = []
+        for rig in (one, other):
+            rig.upstreams(limit(server, 1, size=9))
+            ports.append(rig.open(listener(1, {1: 1})))
+        first = await one.pair(ports[0], server)
+        early = await other.connect(ports[1])
+        await until(lambda: waiting(other) == 1)
+        queueing = other.engine._connector._queueing
+        queueing._poll.cancel()
+        for sock in first:
+            sock.close()
+        await until(lambda: slots(one) == 0)
+        late = await other.connect(ports[1])
+        await until(lambda: other.books.accepted() == 2)
+        assert waiting(other) == 2
+        await send(early, b"early")
+        await send(late, b"late")
+        queueing._look()
+        assert await receive(await one.accept(server), 5) == b"early"
 
 
 async def test_without_a_queue_the_slots_of_other_workers_count_too():
