@@ -7,10 +7,12 @@ generations or equal ones, so the cost is that of what changed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import TypeVar
 
 from tenantproxy.model.spec import (
+    Discovery,
+    EndpointSpec,
     ListenerKey,
     ListenerSpec,
     SplitMember,
@@ -148,8 +150,18 @@ def _fields(
 
 
 def _text(value: object) -> str:
+    """Return a value for people; of a rule only what is not as by default."""
+    if isinstance(value, EndpointSpec):
+        return str(value) if value.weight == 1 else f"{value} (weight {value.weight})"
+    if isinstance(value, Discovery):
+        return str(value)
+    if is_dataclass(value):
+        said = ((one.name, getattr(value, one.name), one.default) for one in fields(value))
+        parts = [f"{name}={_text(is_now)}" for name, is_now, was in said if is_now != was]
+        return f"({', '.join(parts) or 'on'})"
     if isinstance(value, tuple):
         if all(isinstance(part, SplitMember) for part in value):
             return split_text(value)
-        return " ".join(str(part) for part in value)
+        numbers = all(isinstance(part, int) for part in value)
+        return ("-" if numbers else " ").join(_text(part) for part in value)
     return str(value)

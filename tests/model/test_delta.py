@@ -5,9 +5,12 @@ from dataclasses import replace
 from tenantproxy.model.delta import Change, changes, delta, summary
 from tenantproxy.model.spec import (
     EndpointSpec,
+    HealthRule,
+    HttpCheck,
     ListenerSpec,
     SplitMember,
     TenantSpec,
+    TlsRule,
     UpstreamSpec,
 )
 
@@ -43,6 +46,18 @@ def test_a_change_names_the_fields_that_differ_and_no_others():
     [line] = changes(found)
     assert line.before == "port=None, drain_s=600.0"
     assert line.after == "port=20001, drain_s=5.0"
+
+
+def test_of_a_rule_is_said_what_is_not_as_by_default():
+    health = HealthRule(http=HttpCheck("/healthz", expect=((200, 204),)), every_s=1.0)
+    new = replace(V1, endpoints=(EndpointSpec("127.0.0.1", 1, 3),), health=health, tls=TlsRule())
+    found = delta({"acme": ACME}, {"acme": replace(ACME, upstreams={"v1": new})})
+    [line] = changes(found)
+    assert line.before == "endpoints=127.0.0.1:1, health=None, tls=None"
+    assert line.after == (
+        "endpoints=127.0.0.1:1 (weight 3),"
+        " health=(http=(path=/healthz, expect=200-204), every_s=1.0), tls=(on)"
+    )
 
 
 def test_what_goes_is_a_removal():
