@@ -109,9 +109,9 @@ class Desired:
             mine = touched.setdefault(key.tenant, {})
             if new is not None:
                 mine[key.listener] = new
-        for upstream_key in found.upstreams:
-            if (tenant := tenants.get(upstream_key.tenant)) is not None:
-                touched[tenant.name] = dict(tenant.listeners)
+        for name in dict.fromkeys(key.tenant for key in found.upstreams):
+            if (tenant := tenants.get(name)) is not None:
+                touched[name] = dict(tenant.listeners)
         problems = [
             problem
             for name, listeners in touched.items()
