@@ -93,7 +93,7 @@ class TlsWire:
                 return self._tls.read(_READ_BYTES)
             except ssl.SSLWantReadError:
                 await self._exchange()
-            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            except ssl.SSLEOFError:  # closed without a close_notify
                 return b""
 
     async def _exchange(self) -> None:

@@ -7,6 +7,9 @@ import contextlib
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
 
 from tenantproxy.health.target import Target
 from tenantproxy.model.spec import HealthRule, HttpCheck, TcpCheck
@@ -116,6 +119,15 @@ def swallowing() -> Iterator[int]:
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
         yield listener.getsockname()[1]
+
+
+def link_local() -> tuple[str, str]:
+    """Return an address that needs a zone, and its interface; skip if this host has none."""
+    rows = [line.split() for line in Path("/proc/net/if_inet6").read_text().splitlines()]
+    for address, _, _, scope, _, interface in rows:
+        if scope == "20":
+            return socket.inet_ntop(socket.AF_INET6, bytes.fromhex(address)), interface
+    pytest.skip("no interface has a link-local address")
 
 
 def tcp(port: int, send: bytes = b"", expect: bytes = b"", **options: object) -> Target:

@@ -19,6 +19,7 @@ from tests.health.support import (
     HOST,
     PLENTY_S,
     http,
+    link_local,
     refusing,
     resetting,
     saying,
@@ -158,6 +159,16 @@ async def test_tls_is_spoken_and_the_certificate_verified(server_side, trusting)
         "no TLS: certificate verify failed: "
         "Hostname mismatch, certificate is not valid for 'shop.internal'"
     )
+
+
+async def test_a_certificate_for_an_address_does_not_hold_its_zone(authority, trusting):
+    address, interface = link_local()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(address).configure_cert(context)
+    host = f"{address}%{interface}"
+    async with serving(saying(stay=True), host=host, ssl=context) as server:
+        result = await check(tcp(server.port, host=host, tls=trusting), PLENTY_S)
+    assert (result.passed, result.reason) == (True, "connected")
 
 
 async def test_a_tcp_check_over_tls_reads_what_trickles(server_side, trusting):

@@ -81,6 +81,8 @@ async def test_a_body_without_end_is_not_read():
 
 
 async def test_the_query_stays_out_of_the_reason_and_a_long_path_is_cut():
+    result, _ = await ask(head(200), path="/live?token=secret")
+    assert result.reason == "GET /live said 200"
     result, _ = await ask(head(200), path="/p" * 99 + "?token=secret")
     assert result.reason == f"GET {'/p' * 28}/... said 200"
 

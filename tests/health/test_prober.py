@@ -90,8 +90,8 @@ async def kit_of():
 async def test_the_first_check_starts_at_once_and_others_follow(kit_of):
     kit = kit_of()
     kit.prober.watch(7, every(0.05), "acme")
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    for _ in range(5):
+        await asyncio.sleep(0)
     assert len(kit.checks.begun) == 1
     await kit.until(lambda: len(kit.results) >= 4)
     assert set(kit.results) == {(7, PASSED)}
@@ -202,6 +202,41 @@ async def test_no_more_than_the_bounds_are_under_way_and_a_stuck_group_leaves_ro
     kit.checks.go.set()
     await kit.until(lambda: len({key for key, _ in kit.results}) == 80)
     assert kit.checks.most == 10
+
+
+async def test_a_late_start_does_not_delay_the_next(kit_of):
+    kit = kit_of(at_once=1)
+    kit.prober.watch(1, every(1.0, 1), "acme")
+    await kit.until(lambda: kit.results)
+    kit.checks.go.clear()
+    kit.prober.watch(2, every(1000.0, 2), "acme")
+    await asyncio.sleep(1.95)
+    kit.checks.go.set()
+    await kit.until(lambda: len(kit.checks.begun) == 4)
+    begun = [when for when, port in kit.checks.begun if port == 1]
+    assert begun[2] - begun[1] < 0.8
+
+
+async def test_a_burst_of_checks_starts_one_by_one_in_turns_of_the_loop(kit_of):
+    kit, turn, starts = kit_of(), 0, Counter()
+    loop = asyncio.get_running_loop()
+
+    def count() -> None:
+        nonlocal turn
+        turn += 1
+        if len(kit.checks.begun) < 100:
+            loop.call_soon(count)
+
+    async def check_in_turn(target, timeout_s):
+        starts[turn] += 1
+        return await kit.checks(target, timeout_s)
+
+    burst = kit_of(check=check_in_turn)
+    count()
+    for key in range(100):
+        burst.prober.watch(key, every(1000.0, key), f"tenant-{key}")
+    await kit.until(lambda: len(kit.checks.begun) == 100)
+    assert max(starts.values()) == 1
 
 
 async def test_a_forgotten_one_says_no_more_even_if_its_check_has_just_ended(kit_of):

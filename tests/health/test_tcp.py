@@ -71,6 +71,12 @@ async def test_no_more_than_64_kib_of_an_answer_are_looked_at(before, passes):
         assert result.reason == "answer lacks the expected text"
 
 
+async def test_after_64_kib_nothing_more_is_waited_for():
+    async with serving(saying(b"x" * MOST_BYTES, stay=True)) as server:
+        result = await check(tcp(server.port, expect=b"DONE"), PLENTY_S)
+    assert (result.passed, result.reason) == (False, "answer lacks the expected text")
+
+
 async def test_redis_answers_ping(tmp_path):
     async with programs.redis(tmp_path) as port:
         assert (await check(tcp(port, b"PING\r\n", b"+PONG"), PLENTY_S)).passed

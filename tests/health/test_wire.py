@@ -12,7 +12,7 @@ import pytest
 
 from tenantproxy.health.check import check
 from tenantproxy.health.wire import _connect, connected
-from tests.health.support import HOST, PLENTY_S, saying, serving, tcp
+from tests.health.support import HOST, PLENTY_S, link_local, saying, serving, tcp
 
 
 async def until(condition) -> None:
@@ -46,13 +46,7 @@ async def test_an_ipv6_address_works():
 
 
 async def test_a_link_local_address_needs_its_zone_and_works_with_it():
-    rows = [line.split() for line in Path("/proc/net/if_inet6").read_text().splitlines()]
-    own = [
-        (socket.inet_ntop(socket.AF_INET6, bytes.fromhex(r[0])), r[5]) for r in rows if r[3] == "20"
-    ]
-    if not own:
-        pytest.skip("no interface has a link-local address")
-    address, interface = own[0]
+    address, interface = link_local()
     async with serving(saying(stay=True), host=f"{address}%{interface}") as server:
         assert (await check(tcp(server.port, host=f"{address}%{interface}"), PLENTY_S)).passed
         number = socket.if_nametoindex(interface)
