@@ -38,8 +38,8 @@ class Upstream:
     """Replaced in place by `apply`: live connections keep the endpoint they are on."""
 
     __slots__ = (
-        "_away", "at", "balancer", "budget", "cells", "endpoints", "first_byte_s", "id", "limit",
-        "name", "queue_s", "queue_size", "report", "retrying", "timeout_s", "tries",
+        "_away", "at", "balancer", "budget", "cells", "endpoints", "first_byte_s", "id", "keyed",
+        "limit", "name", "queue_s", "queue_size", "report", "retrying", "timeout_s", "tries",
         "waiting", "words",
     )  # fmt: skip
 
@@ -86,6 +86,8 @@ class Upstream:
         self._away = {number: one for number, one in self._away.items() if one.live}
         self.endpoints = known
         self.balancer = make_balancer(order.balance, tuple(known.values()), self.balancer.turn)
+        self.keyed = self.balancer.keyed
+        """Of the balancer, at hand."""
 
     def retire(self) -> None:
         """Count into nothing from now on: the blocks may soon be another upstream's."""
