@@ -287,7 +287,7 @@ class Connector:
         if (
             len(tried) >= upstream.tries
             or self._upstreams.get(upstream.id) is not upstream
-            or upstream.balancer.pick(tried) is None  # of a keyed one, anybody's
+            or not upstream.has_other(tried)
             or client_was_heard(flow)
         ):
             return False
