@@ -7,7 +7,7 @@ import fcntl
 import socket
 import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tenantproxy.dataplane.balancer import Endpoint
 
@@ -41,6 +41,8 @@ class Half:
         "pending", "read", "size", "sock",
     )  # fmt: skip
 
+    sealed: ClassVar[bool] = False
+    """Its socket speaks TLS, and may hold bytes of which the epoll knows nothing."""
     cell: memoryview
     """Where bytes read from this half are counted: bytes, then milliseconds."""
     on: Callable[[Half, int], None]
@@ -66,6 +68,13 @@ class Half:
         """Nothing more will be read from here."""
         self.broken = False
         """Nothing more can be written to here; what it sent before is still passed on."""
+
+
+class SealedHalf(Half):
+    """A half whose socket is a `TlsSocket` once it is connected, and may only be pumped."""
+
+    __slots__ = ()
+    sealed: ClassVar[bool] = True
 
 
 class Flow:

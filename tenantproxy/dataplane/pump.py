@@ -28,6 +28,7 @@ from errno import EFAULT, ENOBUFS, ENOMEM
 from tenantproxy.clock import monotonic_s
 from tenantproxy.dataplane.counters import Route
 from tenantproxy.dataplane.flow import OVER, UNWATCHED, Flow, Half, reset
+from tenantproxy.dataplane.insides import Insides
 from tenantproxy.dataplane.lingering import Lingering
 from tenantproxy.dataplane.listener import CLOSED
 
@@ -55,6 +56,8 @@ NO_MEMORY = frozenset((ENOBUFS, ENOMEM, EFAULT))
 comes of sockets whose account is overdrawn, as in a sockmap: the part of a message for which there
 is room, tcp_wmem_schedule, is then below 0 (Linux 6.18)."""
 MEMORY_PAUSE_S = 0.01
+LAST_WORD = memoryview(b"\0")
+"""Pending while close_notify waits for room: `TlsSocket.send` takes it when that is written."""
 _ROUTE_CLOSED = int(Route.CLOSED)  # an IntEnum is slower as an index
 _DONE = CLOSED["done"]
 _CLIENT_RESET = CLOSED["client_reset"]
@@ -84,6 +87,7 @@ class Pump:
         self.read, self.read_first = self._pump, self._first_byte
         self._buffer = bytearray(BUFFER_BYTES)
         self._view = memoryview(self._buffer)
+        self._insides = Insides(loop, self._pump, self.touch, on_error)
         self._parts: dict[int, memoryview] = {}
         """The beginning of the buffer in lengths that came before: messages are often of one
         length, and to slice is 8 % of the user's instructions of a request."""
@@ -242,11 +246,16 @@ class Pump:
             half.pending = pending[sent:]
             return
         half.pending = None
-        self._watch(half, 0 if half.eof or half.paused else READ)
         peer = half.peer
+        if half.eof and peer.eof:  # TLS's last word was pending
+            self.end(half.flow, _DONE)
+            return
+        self._watch(half, 0 if half.eof or half.paused else READ)
         if peer.paused:
             peer.paused = False
             self._watch(peer, IN | OUT if peer.pending else READ)
+            if peer.sealed:
+                self._insides.look(peer)
 
     def _breathe(self, half: Half) -> None:
         """Write again in a moment: the epoll knows nothing of memory and asks without end."""
@@ -265,7 +274,7 @@ class Pump:
             return
         half.eof = True
         peer = half.peer
-        if peer.eof:
+        if peer.eof and half.pending is None and not (peer.sealed and self._finish(peer)):
             self.end(half.flow, _DONE)
             return
         if half.mask == READ and not events & GONE:
@@ -273,10 +282,20 @@ class Pump:
             half.on = self._blocked
         else:
             self._watch(half, OUT if half.pending else 0)
+        if not peer.eof:
+            self._finish(peer)
+
+    def _finish(self, half: Half) -> bool:
+        """Say that nothing more comes; True: the last word of TLS has to wait for room."""
         try:
-            peer.sock.shutdown(socket.SHUT_WR)
+            half.sock.shutdown(socket.SHUT_WR)
+        except BlockingIOError:
+            half.pending = LAST_WORD
+            self._watch(half, OUT if half.eof or half.paused else IN | OUT)
+            return True
         except OSError:
             pass  # it was reset; its own event says so
+        return False
 
     def _cannot_write(self, half: Half) -> None:
         """The half was reset. Pass on what it sent before; its peer need say no more."""
@@ -297,11 +316,10 @@ class Pump:
         """Return True from `join` until the flow ends."""
         return self._halves.get(flow.client.fd) is flow.client
 
-    def connecting(self, half: Half, on: Callable[[Half, int], None]) -> None:
-        """Call `on` when the half's connect has an outcome."""
+    def connecting(self, half: Half, on: Callable[[Half, int], None], mask: int = OUT) -> None:
+        """Call `on` with the events of the mask, as of a connect that has an outcome."""
         self._halves[half.fd] = half
-        self._epoll.register(half.fd, OUT)
-        half.mask = OUT
+        self._watch(half, mask)
         half.on = on
 
     def drop_server(self, flow: Flow) -> None:
@@ -309,8 +327,10 @@ class Pump:
         server = flow.server
         if server is not None:
             flow.server = None
+            if server.mask != UNWATCHED:
+                del self._halves[server.fd], server.on
             server.mask = OVER
-            del self._halves[server.fd], server.on, server.flow
+            del server.flow
             reset(server.sock)
 
     def join(self, flow: Flow) -> None:
@@ -321,10 +341,13 @@ class Pump:
         client.peer, server.peer = server, client
         client.cell, server.cell = route.bytes_in, route.bytes_out
         client.last_ms = server.last_ms = self.now_ms
-        client.read, server.read = self.read, self.read_first
+        client.read = self.read
+        server.read = self._insides.read_first if server.sealed else self.read_first
         self._halves[client.fd] = client
         self._halves[server.fd] = server
         self._watch(server, READ)
+        if server.sealed:
+            self._insides.look(server)
         # Most clients have spoken by now: not waiting for the epoll to say so saves a wake-up.
         self._pump(client, IN)
         if client.mask == UNWATCHED:
