@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import select
 import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import trustme
 
@@ -138,3 +142,52 @@ def send_all(sock: TlsSocket, data: bytes) -> None:
         pending = pending[sent:]
         if pending:
             wait(sock, select.POLLOUT)
+
+
+class TlsServer:
+    """Accepts connections and speaks TLS on them, in threads: `await server.accept()`."""
+
+    def __init__(
+        self, context: ssl.SSLContext, *, header: bool = False, small: bool = False
+    ) -> None:
+        self.context = context
+        self.listening = socket.socket()
+        if small:
+            self.listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        self.listening.bind((HOST, 0))
+        self.listening.listen(64)
+        self.listening.settimeout(20)
+        self.port = self.listening.getsockname()[1]
+        self.header = b""
+        """What came in front of TLS on the last connection, up to a line's end."""
+        self._takes_header = header
+        self._ends: list[socket.socket] = []
+
+    def close(self) -> None:
+        for end in self._ends:
+            end.close()
+        self.listening.close()
+
+    async def accept(self) -> ssl.SSLSocket:
+        return await asyncio.to_thread(self.accept_now)
+
+    def accept_now(self) -> ssl.SSLSocket:
+        sock, _ = self.listening.accept()
+        self._ends.append(sock)
+        sock.settimeout(20)
+        if self._takes_header:
+            self.header = b""
+            while not self.header.endswith(b"\n"):
+                self.header += sock.recv(1)
+        end = self.context.wrap_socket(sock, server_side=True, suppress_ragged_eofs=False)
+        self._ends.append(end)
+        return end
+
+
+@contextmanager
+def a_tls_server(context: ssl.SSLContext, **options: Any) -> Iterator[TlsServer]:
+    server = TlsServer(context, **options)
+    try:
+        yield server
+    finally:
+        server.close()
