@@ -60,8 +60,8 @@ class Fleet:
 
     `on_ready(index)`, `on_lost(index, reason)` and `on_report(index,
     message)` are called on the loop. A lost worker is lost once; its slot
-    becomes ready again with a new process. With `shared` the workers accept
-    from the same sockets, so they get to see each other's counters.
+    becomes ready again with a new process. Workers see each other's counters;
+    with `shared` they accept from the same sockets, and take turns.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class Fleet:
 
     async def _spawn(self, worker: Worker) -> asyncio.subprocess.Process:
         ours, theirs = channel_pair()
-        peers = [one.counters_fd for one in self.workers if self._shared and one is not worker]
+        peers = [one.counters_fd for one in self.workers if one is not worker]
         try:
             worker.process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -180,6 +180,7 @@ class Fleet:
                 f"--counters-fd={worker.counters_fd}",
                 f"--index={worker.index}",
                 f"--peer-fds={','.join(map(str, peers))}",
+                *(["--shared"] if self._shared else []),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), worker.counters_fd, *peers),
                 env={**os.environ, "PYTHONPATH": _import_path()},

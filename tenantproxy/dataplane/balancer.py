@@ -7,36 +7,15 @@ weight asks, spread evenly. Least connections takes the lowest
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import socket
 from collections.abc import Collection, Sequence
 from math import gcd
-from pathlib import Path
 from typing import Protocol
+
+from tenantproxy.dataplane.endpoint import Endpoint
 
 RING_MAX = 1024
 """Longest ring that weights may ask for; above it they are rounded, none to 0."""
-
-
-class Endpoint:
-    """One address, with the number of connections this worker has on it."""
-
-    __slots__ = ("family", "live", "local", "may_self_connect", "sockaddr", "weight")
-
-    def __init__(self, host: str, port: int, weight: int) -> None:
-        self.family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.sockaddr: tuple[str, int] | tuple[str, int, int, int] = (host, port)
-        if "%" in host:
-            name, zone = host.split("%", 1)
-            scope = int(zone) if zone.isdigit() else socket.if_nametoindex(zone)
-            self.sockaddr = (name, port, 0, scope)
-        self.weight = weight
-        self.live = 0
-        self.local = _is_local(host)
-        """On this machine a connect is done when connect(2) returns."""
-        self.may_self_connect = port in _EPHEMERAL and self.local
-        """A connect to a port nobody listens on can meet itself (RFC 9293, 3.5: both ends SYN)."""
 
 
 class Balancer(Protocol):
@@ -117,28 +96,3 @@ def ring(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
 def random_turn() -> int:
     """Return where to begin, so that many workers and upstreams do not begin alike."""
     return int.from_bytes(os.urandom(2))
-
-
-def _ephemeral_ports() -> range:
-    try:
-        text = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii")
-    except OSError:
-        return range(1, 65536)
-    low, high = map(int, text.split())
-    return range(low, high + 1)
-
-
-_EPHEMERAL = _ephemeral_ports()
-
-
-def _is_local(host: str) -> bool:
-    """Return True when `host` is an address of this machine: a socket can be bound to it."""
-    if ipaddress.ip_address(host.partition("%")[0]).is_loopback:
-        return True
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind((host, 0))
-    except OSError:
-        return False
-    return True

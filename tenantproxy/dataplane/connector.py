@@ -1,8 +1,10 @@
-"""From an accepted client to a connected server: try, try elsewhere, hold, refuse.
+"""From an accepted client to a connected server: a slot, a try, tries elsewhere, or the end.
 
 No connect is ever waited for. A try has a deadline; a failed one is followed
-at once by a try on an endpoint that this flow has not tried. While its
-listener is waking, a flow that found nobody is held and begins again later.
+at once by a try on an endpoint that has not failed this flow, as long as no
+byte went either way, tries are left, and not too many flows do the same.
+While its listener is waking, a flow that found nobody is held and begins
+again later.
 """
 
 from __future__ import annotations
@@ -10,33 +12,42 @@ from __future__ import annotations
 import _socket
 import errno
 import socket
-from asyncio import AbstractEventLoop, TimerHandle
+from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from functools import partial
 
 from tenantproxy.clock import monotonic_s
+from tenantproxy.dataplane import counters
 from tenantproxy.dataplane.counters import Route
-from tenantproxy.dataplane.flow import Flow, Half, Socket, unread
-from tenantproxy.dataplane.listener import REJECTED
+from tenantproxy.dataplane.deadlines import Deadlines
+from tenantproxy.dataplane.endpoint import Endpoint
+from tenantproxy.dataplane.flow import Flow, Half, Socket, met_itself, unread
+from tenantproxy.dataplane.greeter import Greeter
+from tenantproxy.dataplane.holding import Holding
+from tenantproxy.dataplane.listener import CLOSED, REJECTED
 from tenantproxy.dataplane.notices import Notices
+from tenantproxy.dataplane.outcomes import Reports
+from tenantproxy.dataplane.peers import Peers
 from tenantproxy.dataplane.pump import GONE, Pump
+from tenantproxy.dataplane.queueing import Queueing
+from tenantproxy.dataplane.relay.switch import RelaySwitch
+from tenantproxy.dataplane.spares import Spares
+from tenantproxy.dataplane.unspoken import client_was_heard, server_spoke
 from tenantproxy.dataplane.upstream import Upstream, reason_of
-
-SWEEP_S = 0.05
-"""How late a deadline may be noticed."""
-BACKOFF_S = 0.02
-"""First pause of a held flow; doubles at each try."""
-BACKOFF_MAX_S = 0.5
-KICK_SPACING_S = 0.0002
-"""Between held flows that are tried at once because their upstream appeared."""
 
 _IN_PROGRESS = errno.EINPROGRESS
 _OPENED = int(Route.OPENED)  # an IntEnum is slower as an index
+_SLOTS = int(counters.Upstream.SLOTS)
+_RETRIES = int(counters.Upstream.RETRIES)
+_RETRIES_DENIED = int(counters.Upstream.RETRIES_DENIED)
+_ENDPOINT_OPENED, _ENDPOINT_CLOSED, _ENDPOINT_FAILED = map(int, counters.Endpoint)
 _TYPE = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+_AFTER_CONNECTING = frozenset(("reset", "early_reset"))
+"""Failures of a connection that was there: an RST to a SYN is `refused`."""
 
 
 class Connector:
-    """Connects flows and hands them to the pump; `on_reject(flow, word)` ends the others.
+    """Connects flows and hands them to the mover; `on_reject(flow, word)` ends the others.
 
     When `on_reject` is called the server's socket is closed and the client's
     is still open. `on_error` gets what trying raised and should not have.
@@ -46,28 +57,40 @@ class Connector:
     def __init__(
         self,
         loop: AbstractEventLoop,
+        *,
         pump: Pump,
-        join: Callable[[Flow], None],
+        relay: RelaySwitch,
         upstreams: dict[int, Upstream],
+        peers: Peers,
         notices: Notices,
+        reports: Reports,
+        spares: Spares,
         on_reject: Callable[[Flow, int], None],
         on_error: Callable[[Flow, Exception], None],
     ) -> None:
         self._loop = loop
         self._pump = pump
-        self._join = join
+        self._relay = relay
         self._upstreams = upstreams
         self._notices = notices
+        self._reports = reports
+        self._spares = spares
+        spares.on_failed, spares.on_connected = self._spare_failed, self._spare_connected
+        self._greeter = Greeter(pump, notices, self._connected, self._ungreeted, self._client_gone)
         self._on_reject = on_reject
         self._on_error = on_error
-        self._connecting: set[Flow] = set()
-        self._sweeper: TimerHandle | None = None
-        self._held: dict[Flow, TimerHandle] = {}
+        self._deadlines = Deadlines(loop, self._late)
+        self._holding = Holding(loop, self.begin, self.reject)
+        self._queueing = Queueing(loop, peers, self.begin, self.reject)
+        self.leave = self._queueing.leave
+        """Call when a flow that has a slot ends."""
+        pump.on_answer = self._answered
+        pump.on_early_reset = self._reset_early
 
     def close(self) -> None:
         """Stop the timers; every flow must have ended before."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        self._deadlines.close()
+        self._queueing.close()
 
     def begin(self, flow: Flow, reason: str = "") -> None:
         """Try to connect, up to the tries of the upstream, each on another endpoint.
@@ -80,79 +103,113 @@ class Connector:
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this flow only
             self._on_error(flow, error)
 
+    def give_up(self, flow: Flow, word: int) -> None:
+        """End a flow that is not connected, whatever it waits for."""
+        if flow.server is not None:
+            self._drop_try(flow)
+        elif not flow.slot:
+            self._queueing.forget(flow)
+        self.reject(flow, word)
+
+    def reject(self, flow: Flow, word: int) -> None:
+        """End a flow that has no server socket."""
+        if flow.backoff_s:
+            self._holding.forget(flow)
+        self._on_reject(flow, word)
+
+    def ended(self, flow: Flow) -> None:
+        """A flow that was connected has ended."""
+        endpoint = flow.endpoint
+        endpoint.live -= 1
+        endpoint.cells[_ENDPOINT_CLOSED] += 1
+        if flow.deadline_s:
+            self._deadlines.drop(flow)
+
+    def changed(self, upstream_ids: set[int]) -> None:
+        """Something about these upstreams changed: see who may begin now."""
+        self._holding.kick(upstream_ids)
+        for number in upstream_ids:
+            upstream = self._upstreams.get(number)
+            if upstream is not None and upstream.waiting:
+                self._queueing.serve(upstream)
+
+    def dissolve(self, upstream: Upstream) -> None:
+        """The upstream has left the table: nobody waits for it any more."""
+        self._queueing.dissolve(upstream)
+
+    # A try ----------------------------------------------------------------------
+
     def _begin(self, flow: Flow, reason: str) -> None:
         upstream = self._upstreams.get(flow.route.upstream_id)
         if upstream is None:
             self._nobody(flow, None, "unknown")
             return
         flow.upstream = upstream
+        if not flow.slot:
+            if upstream.limit:
+                if not self._queueing.enter(flow, upstream):
+                    return
+            else:
+                upstream.cells[_SLOTS] += 1
+                flow.slot = True
         while len(flow.tried) < upstream.tries:
             endpoint = upstream.balancer.pick(flow.tried)
-            if endpoint is None:
+            if endpoint is None or (flow.tried and not self._may_retry(upstream)):
                 break
+            if not (reason := self._try(flow, endpoint)):
+                return
+            self._count_failure(flow, reason)
             flow.tried += (endpoint,)
-            try:
-                sock = _socket.socket(endpoint.family, _TYPE, 0)
-            except OSError as error:
-                flow.tried = ()
-                self.reject(flow, REJECTED["overload"])
-                self._notices.add("fd_limit", "", f"no socket for an upstream: {error.strerror}")
-                return
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            if unread(flow.client.fd):
-                # The ACK that ends the handshake rides on these bytes: a packet less (0006).
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
-            flow.at_s = now_s = monotonic_s()
-            result = sock.connect_ex(endpoint.sockaddr)
-            if result == _IN_PROGRESS and endpoint.local and not endpoint.may_self_connect:
-                result = _outcome_now(sock)  # saves an event and an epoll_ctl: 4 % of a connection
-            if result in (0, _IN_PROGRESS):
-                flow.endpoint = endpoint
-                endpoint.live += 1
-                flow.server = server = Half(sock, sock.fileno(), flow)
-                if result:
-                    self._pump.connecting(server, self._outcome)
-                    self._await(flow, now_s)
-                else:
-                    self._connected(flow)
-                return
-            sock.close()
-            reason = reason_of(result)
-            upstream.failed(reason)
         self._nobody(flow, upstream, reason)
 
-    def give_up(self, flow: Flow, word: int) -> None:
-        """End a flow that is not connected, whatever it waits for."""
-        if flow.server is not None:
-            self._drop_try(flow)
-        self.reject(flow, word)
+    def _try(self, flow: Flow, endpoint: Endpoint) -> str:
+        """Connect; return why that failed at once, or nothing: it is under way, done or over."""
+        flow.endpoint = endpoint
+        sock = self._spares.take(endpoint) if flow.upstream.warm else None
+        if sock is not None:
+            flow.at_s = monotonic_s()
+            self._begun(flow, sock)
+            self._there(flow)
+            return ""
+        try:
+            sock = _socket.socket(endpoint.family, _TYPE, 0)
+        except OSError as error:
+            self.reject(flow, REJECTED["overload"])
+            self._notices.add("fd_limit", "", f"no socket for an upstream: {error.strerror}")
+            return ""
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if unread(flow.client.fd):
+            # The ACK that ends the handshake rides on these bytes: a packet less (0006).
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+        flow.at_s = monotonic_s()
+        result = sock.connect_ex(endpoint.sockaddr)
+        if result == _IN_PROGRESS and endpoint.local and not endpoint.may_self_connect:
+            result = _outcome_now(sock)  # saves an event and an epoll_ctl: 4 % of a connection
+        if result and result != _IN_PROGRESS:
+            sock.close()
+            return reason_of(result)
+        server = self._begun(flow, sock)
+        if result:
+            self._pump.connecting(server, self._outcome)
+            self._limit(flow)
+        else:
+            self._there(flow)
+        return ""
 
-    def reject(self, flow: Flow, word: int) -> None:
-        """End a flow that has no server socket."""
+    def _begun(self, flow: Flow, sock: Socket) -> Half:
+        flow.endpoint.live += 1
+        if flow.tried:
+            flow.upstream.retrying += 1
+        flow.server = server = Half(sock, sock.fileno(), flow)
+        return server
+
+    def _limit(self, flow: Flow) -> None:
+        """Give the try its time, which began when the connect did."""
+        at_s = flow.at_s + flow.upstream.timeout_s
         if flow.backoff_s:
-            flow.listener.held -= 1
-            timer = self._held.pop(flow, None)
-            if timer is not None:
-                timer.cancel()
-        self._on_reject(flow, word)
-
-    def kick(self, upstream_ids: set[int]) -> None:
-        """Try the held flows of these upstreams now: something about them changed."""
-        due = [flow for flow in self._held if flow.route.upstream_id in upstream_ids]
-        for i, flow in enumerate(due):
-            self._held[flow].cancel()
-            self._held[flow] = self._loop.call_later(i * KICK_SPACING_S, self._again, flow)
-
-    # One try ------------------------------------------------------------------
-
-    def _await(self, flow: Flow, now_s: float) -> None:
-        flow.deadline_s = now_s + flow.upstream.timeout_s
-        if flow.backoff_s:
-            flow.deadline_s = min(flow.deadline_s, flow.listener.hold_until_s)
-        self._connecting.add(flow)
-        if self._sweeper is None:
-            self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
+            at_s = min(at_s, flow.listener.hold_until_s)
+        self._deadlines.set(flow, at_s)
 
     def _outcome(self, half: Half, events: int) -> None:
         flow = half.flow
@@ -161,92 +218,164 @@ class Connector:
             error = half.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
             self._failed(flow, reason_of(error))
-        elif flow.endpoint.may_self_connect and _met_itself(half.sock):
+        elif flow.endpoint.may_self_connect and met_itself(half.sock):
             self._failed(flow, "self_connect")
         else:
+            self._there(flow)
+
+    def _there(self, flow: Flow) -> None:
+        """The endpoint has taken the connection: greet it, if it wants that."""
+        upstream = flow.upstream
+        if upstream.send_proxy is None and upstream.seal is None:
             self._connected(flow)
+            return
+        if not flow.deadline_s:
+            self._limit(flow)
+        self._greeter.greet(flow, upstream.send_proxy, upstream.seal)
 
     def _connected(self, flow: Flow) -> None:
-        self._connecting.discard(flow)
-        listener = flow.listener
+        """The server is there, and all is said that has to be said before the client."""
+        upstream, endpoint, listener = flow.upstream, flow.endpoint, flow.listener
+        if flow.deadline_s:
+            self._deadlines.drop(flow)
         listener.waking = False
         if flow.backoff_s:
-            listener.held -= 1
-            flow.backoff_s = 0.0
-        flow.tried = ()
+            self._holding.forget(flow)
+        if flow.tried:
+            upstream.retrying -= 1
         now_s = monotonic_s()
-        flow.upstream.connected(now_s - flow.at_s)
+        upstream.connected(now_s - flow.at_s)
         flow.at_s = now_s
         flow.route.cells[_OPENED] += 1
-        self._join(flow)
+        endpoint.cells[_ENDPOINT_OPENED] += 1
+        if endpoint.trouble is not None:
+            self._reports.connected(endpoint)
+        if upstream.first_byte_s:
+            self._deadlines.set(flow, now_s + upstream.first_byte_s)
+        self._relay.mover.join(flow)
 
     def _failed(self, flow: Flow, reason: str) -> None:
-        flow.upstream.failed(reason)
+        """The try under way has failed; what is next waits until the batch of events is over."""
+        self._count_failure(flow, reason)
         self._drop_try(flow)
+        flow.tried += (flow.endpoint,)
         self._pump.later.append(partial(self._next, flow, reason))
+
+    def _ungreeted(self, flow: Flow, reason: str) -> None:
+        """As `_failed`; but greeting may have begun outside of a batch."""
+        self._count_failure(flow, reason)
+        self._drop_try(flow)
+        flow.tried += (flow.endpoint,)
+        self._loop.call_soon(self._next, flow, reason)
+
+    def _client_gone(self, flow: Flow) -> None:
+        self.give_up(flow, REJECTED["client_gone"])
 
     def _next(self, flow: Flow, reason: str) -> None:
         if flow in flow.listener.flows:
-            if len(flow.tried) < flow.upstream.tries:
-                self.begin(flow, reason)
-            else:
-                self._nobody(flow, flow.upstream, reason)
+            self.begin(flow, reason)
 
     def _drop_try(self, flow: Flow) -> None:
-        self._connecting.discard(flow)
+        if flow.tried:
+            flow.upstream.retrying -= 1
+        self._deadlines.drop(flow)
         flow.endpoint.live -= 1
+        flow.said_bytes = 0
         self._pump.drop_server(flow)
 
-    def _sweep(self) -> None:
-        now_s = monotonic_s()
-        self._sweeper = None
-        for flow in [flow for flow in self._connecting if flow.deadline_s <= now_s]:
-            flow.upstream.failed("timeout")
+    def _count_failure(self, flow: Flow, reason: str, *, early: bool = False) -> None:
+        flow.upstream.failed(reason)
+        self._count_against(flow.upstream, flow.endpoint, reason, early=early)
+
+    def _count_against(
+        self, upstream: Upstream, endpoint: Endpoint, reason: str, *, early: bool
+    ) -> None:
+        endpoint.cells[_ENDPOINT_FAILED] += 1
+        if upstream.report and upstream.endpoints.get(endpoint.id) is endpoint:
+            early = early or reason in _AFTER_CONNECTING
+            self._reports.failed(endpoint, reason, early=early)
+
+    def _spare_failed(self, upstream: Upstream, endpoint: Endpoint, reason: str) -> None:
+        """No client has met it."""
+        self._count_against(upstream, endpoint, reason, early=False)
+
+    def _spare_connected(self, upstream: Upstream, endpoint: Endpoint) -> None:
+        if endpoint.trouble is not None and upstream.seal is None:  # else TLS has the last word
+            self._reports.connected(endpoint)
+
+    def _may_retry(self, upstream: Upstream) -> bool:
+        may = upstream.may_retry()
+        upstream.cells[_RETRIES if may else _RETRIES_DENIED] += 1
+        return may
+
+    # Connected, and the server says nothing -----------------------------------------
+
+    def _answered(self, flow: Flow) -> None:
+        self._reports.answered(flow.endpoint)
+        if flow.deadline_s:
+            self._deadlines.drop(flow)
+
+    def _reset_early(self, flow: Flow) -> bool:
+        """Return True when the flow is tried elsewhere; False: the reset is the client's too."""
+        if server_spoke(flow):
+            return False
+        self._count_failure(flow, "early_reset", early=True)
+        return self._elsewhere(flow, "early_reset")
+
+    def _late(self, flow: Flow) -> None:
+        """The deadline has passed: to connect, or for the first byte."""
+        if not self._pump.has(flow):
+            self._count_failure(flow, "timeout")
             self._drop_try(flow)
+            flow.tried += (flow.endpoint,)
             self._next(flow, "timeout")
-        if self._connecting and self._sweeper is None:
-            self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
+        elif not server_spoke(flow):
+            self._count_failure(flow, "timeout", early=True)
+            if not self._elsewhere(flow, "timeout"):
+                # With RST: the client shall not take an empty answer for the server's.
+                self._relay.mover.end(flow, CLOSED["first_byte_timeout"], abort=True)
+
+    def _elsewhere(self, flow: Flow, reason: str) -> bool:
+        """Take a connected flow back and try another endpoint, if that can do no harm."""
+        upstream, endpoint = flow.upstream, flow.endpoint
+        tried = (*flow.tried, endpoint)
+        if (
+            len(tried) >= upstream.tries
+            or self._upstreams.get(upstream.id) is not upstream
+            or upstream.balancer.pick(tried) is None
+            or client_was_heard(flow)
+        ):
+            return False
+        if not upstream.may_retry():
+            upstream.cells[_RETRIES_DENIED] += 1
+            return False
+        if not self._relay.mover.release(flow):
+            return False
+        self.ended(flow)
+        flow.tried = tried
+        flow.said_bytes = 0
+        # Not in this batch of events, see `Pump.later`; a deadline passes outside of any.
+        self._loop.call_soon(self._next, flow, reason)
+        return True
 
     # Nobody there ---------------------------------------------------------------
 
     def _nobody(self, flow: Flow, upstream: Upstream | None, reason: str) -> None:
         """Every endpoint that may be tried was, or there is none."""
-        listener = flow.listener
         now_s = monotonic_s()
-        word = REJECTED["connect_failed" if flow.tried else "no_endpoint"]
+        word = self._holding.reason_not_to(flow, now_s)
         flow.tried = ()
-        if flow.backoff_s:
-            if now_s < listener.hold_until_s:
-                self._hold(flow, now_s)
-                return
-            word = REJECTED["wake_timeout"]
-        elif listener.waking:
-            if now_s < listener.hold_until_s:
-                if listener.held < listener.order.hold:
-                    listener.held += 1
-                    self._hold(flow, now_s)
-                    return
-                word = REJECTED["hold_full"]
-            else:
-                listener.waking = False
-        self.reject(flow, word)
+        if not word:
+            if flow.slot:
+                self.leave(flow)
+            self._holding.hold(flow, now_s)
+            return
+        self.reject(flow, REJECTED[word])
         self._notices.add(
             "upstream_unreachable",
-            listener.order.name if upstream is None else upstream.name,
+            flow.listener.order.name if upstream is None else upstream.name,
             reason or "no usable endpoint",
         )
-
-    def _hold(self, flow: Flow, now_s: float) -> None:
-        flow.backoff_s = min(flow.backoff_s * 2, BACKOFF_MAX_S) or BACKOFF_S
-        delay_s = min(flow.backoff_s, flow.listener.hold_until_s - now_s)
-        self._held[flow] = self._loop.call_later(delay_s, self._again, flow)
-
-    def _again(self, flow: Flow) -> None:
-        del self._held[flow]
-        if _has_left(flow.client):
-            self.reject(flow, REJECTED["client_gone"])
-        else:
-            self.begin(flow)
 
 
 def _outcome_now(sock: Socket) -> int:
@@ -262,20 +391,3 @@ def _outcome_now(sock: Socket) -> int:
     except OSError as error:
         return error.errno or errno.EIO
     return 0
-
-
-def _met_itself(sock: Socket) -> bool:
-    try:
-        return bool(sock.getsockname() == sock.getpeername())
-    except OSError:
-        return False  # connected, and reset already: the pump finds that out
-
-
-def _has_left(client: Half) -> bool:
-    """Return True when the client closed or reset, having sent nothing."""
-    try:
-        return not client.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True

@@ -17,18 +17,21 @@ from tenantproxy.clock import monotonic_s
 from tenantproxy.dataplane import messages as m
 from tenantproxy.dataplane.acceptor import Acceptor
 from tenantproxy.dataplane.connector import Connector
-from tenantproxy.dataplane.counters import UPSTREAM_WORDS, CounterFile, Header
+from tenantproxy.dataplane.counters import CounterFile, Header
 from tenantproxy.dataplane.counters import Listener as Word
 from tenantproxy.dataplane.ending import Drain, IdleSweeps, last_ms
 from tenantproxy.dataplane.flow import Flow, Half, Socket, reset
 from tenantproxy.dataplane.listener import CLOSED, REJECTED, Listener
 from tenantproxy.dataplane.notices import Notices
+from tenantproxy.dataplane.outcomes import Reports
 from tenantproxy.dataplane.peers import Peers
 from tenantproxy.dataplane.pulse import Pulse
 from tenantproxy.dataplane.pump import Pump
 from tenantproxy.dataplane.relay.probe import Verdict
 from tenantproxy.dataplane.relay.switch import RelaySwitch
+from tenantproxy.dataplane.spares import Spares
 from tenantproxy.dataplane.stopping import Stopping
+from tenantproxy.dataplane.tls_contexts import TlsContexts
 from tenantproxy.dataplane.upstream import Upstream
 from tenantproxy.model.spec import RelayMode
 
@@ -58,17 +61,23 @@ class Engine:
         self._notices = Notices(loop, send)
         self._pump = Pump(loop, self._ended, self._broke_half)
         self._relay = RelaySwitch(loop, self._pump, self._relay_refused, self._broke_half)
-        self._connector = Connector(
-            loop,
-            self._pump,
-            self._join,
-            self._upstreams,
-            self._notices,
-            self._rejected,
-            self._broke,
-        )
+        self._reports = Reports(loop, send)
+        self._contexts = TlsContexts()
         self._acceptor = Acceptor(loop, self._begin, self._in_use, self._room, self._notices)
         self._acceptor.pauses = counters.words[Header.ACCEPT_PAUSES]  # a predecessor's count
+        self._spares = Spares(loop, self._acceptor.free, self._acceptor.freed)
+        self._connector = Connector(
+            loop,
+            pump=self._pump,
+            relay=self._relay,
+            upstreams=self._upstreams,
+            peers=self._peers,
+            notices=self._notices,
+            reports=self._reports,
+            spares=self._spares,
+            on_reject=self._rejected,
+            on_error=self._broke,
+        )
         self._stopping = Stopping(loop, self._acceptor, send)
         self._idle = IdleSweeps(loop, self._cut_idle)
         self._pulse = Pulse(loop, counters.words, self._gauges)
@@ -95,6 +104,8 @@ class Engine:
             case m.DropUpstreams():
                 for number in order.ids:
                     if (upstream := self._upstreams.pop(number, None)) is not None:
+                        self._connector.dissolve(upstream)
+                        self._spares.keep(upstream, (), 0)
                         upstream.retire()
             case m.OpenListeners():
                 self._open(order.listeners, fds)
@@ -133,10 +144,12 @@ class Engine:
         self._gauges()
         for part in (
             self._acceptor,
+            self._spares,
             self._connector,
             self._relay,
             self._pump,
             self._notices,
+            self._reports,
             self._pulse,
             self._peers,
         ):
@@ -154,10 +167,12 @@ class Engine:
             if (known := self._upstreams.get(order.id)) is not None:
                 known.apply(order)
             else:
-                at = self._counters.upstream_at(order.block)
-                cells = self._counters.words[at : at + UPSTREAM_WORDS]
-                self._upstreams[order.id] = Upstream(order, cells)
-        self._connector.kick(changed)
+                known = self._upstreams[order.id] = Upstream(order, self._counters)
+            known.seal, wrong = self._contexts.renew(known.seal, order.tls)
+            if wrong:
+                self._notices.add("upstream_tls", order.name, wrong)
+            self._spares.keep(known, known.endpoints.values(), order.warm)
+        self._connector.changed(changed)
 
     def _open(self, orders: tuple[m.ListenerOrder, ...], fds: list[int]) -> None:
         opened = []
@@ -245,15 +260,14 @@ class Engine:
         del flow.client.flow
         self._over(flow, word)
 
-    def _join(self, flow: Flow) -> None:
-        self._relay.mover.join(flow)
-
     def _ended(self, flow: Flow, word: int) -> None:
         self._relay.forget(flow)
-        flow.endpoint.live -= 1
+        self._connector.ended(flow)
         self._over(flow, word)
 
     def _over(self, flow: Flow, word: int) -> None:
+        if flow.slot:
+            self._connector.leave(flow)
         listener = flow.listener
         cells = listener.cells
         cells[word] += 1
@@ -310,7 +324,8 @@ class Engine:
     # Gauges ---------------------------------------------------------------------------
 
     def _in_use(self) -> int:
-        return 2 * self._flows + self._pump.lingering + self._relay.descriptors
+        spares = self._spares.descriptors
+        return 2 * self._flows + self._pump.lingering + self._relay.descriptors + spares
 
     def _room(self) -> int:
         self._counters.words[_CONNECTIONS] = self._flows
@@ -320,6 +335,7 @@ class Engine:
         words = self._counters.words
         self._pump.touch()
         self._relay.check()
+        self._spares.relieve()
         words[Header.CONNECTIONS] = self._flows
         words[Header.RELAY_KERNEL] = self._relay.linked
         words[Header.FDS_FREE] = max(0, self._acceptor.free())

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
-from tenantproxy.dataplane.balancer import Endpoint
+from tenantproxy.dataplane.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from tenantproxy.dataplane.listener import Listener, Route
@@ -81,8 +81,9 @@ class Flow:
     """What belongs to both halves. `server` is there once a connect was tried."""
 
     __slots__ = (
-        "adopted", "at_s", "backoff_s", "client", "deadline_s", "endpoint", "listener", "route",
-        "server", "tried", "turns", "upstream",
+        "adopted", "answered", "at_s", "backoff_s", "client", "deadline_s", "endpoint",
+        "heard_bytes", "listener", "route", "said_bytes", "server", "slot", "tried", "turns",
+        "unsent", "upstream",
     )  # fmt: skip
 
     upstream: Upstream
@@ -99,7 +100,19 @@ class Flow:
         self.at_s = 0.0
         """When the present connect began; then when it was done."""
         self.deadline_s = 0.0
+        """Until when to connect, or until when the server has to speak; 0: no matter."""
         self.tried: tuple[Endpoint, ...] = ()
+        """Those that have failed it."""
+        self.slot = False
+        """It has one of its upstream's, see `Upstream.take_slot`."""
+        self.answered = False
+        """The server has spoken."""
+        self.said_bytes = 0
+        """What we wrote to the server ourselves before anything of the client's."""
+        self.heard_bytes = 0
+        """What the server sent to ourselves before anything for the client."""
+        self.unsent = b""
+        """Read from the client and taken by no server; the next one gets it first."""
         self.backoff_s = 0.0
         """Not 0: held while the listener wakes; the time to the next try."""
         self.turns = 0
@@ -131,3 +144,21 @@ def waiting(fd: int) -> int:
     """Return how many bytes wait to be read, up to an urgent mark (tcp(7), SIOCINQ)."""
     count: int = _INT.unpack(fcntl.ioctl(fd, _SIOCINQ, _NONE))[0]
     return count
+
+
+def has_left(client: Half) -> bool:
+    """Return True when the client closed or reset, having sent nothing."""
+    try:
+        return not client.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def met_itself(sock: Socket) -> bool:
+    """Return True when a connect found no listener but its own SYN (RFC 9293, 3.5)."""
+    try:
+        return bool(sock.getsockname() == sock.getpeername())
+    except OSError:
+        return False  # connected, and reset already: who reads finds that out

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import cast
 
-from tenantproxy.dataplane.flow import Flow, Half, Socket
+from tenantproxy.dataplane.flow import Flow, Half, SealedHalf, Socket
 from tenantproxy.dataplane.notices import Notices
 from tenantproxy.dataplane.proxy_header import header_of
 from tenantproxy.dataplane.pump import Pump
@@ -44,8 +44,7 @@ class Greeter:
     def greet(self, flow: Flow, send_proxy: ProxyProtocol | None, seal: Seal | None) -> None:
         """Greet the endpoint of a flow whose server socket has just been connected.
 
-        With a seal the flow's server is a `SealedHalf`; its socket is a
-        `TlsSocket` from now on.
+        With a seal, its half is another one when this returns.
         """
         server = flow.server
         assert server is not None  # noqa: S101 - for the type checker
@@ -55,8 +54,9 @@ class Greeter:
             except OSError:
                 self._gone(flow)
                 return
+            flow.said_bytes = len(said)
             try:
-                # A socket without bytes under way takes so few at once.
+                # A socket with nothing under way takes so few at once.
                 whole = server.sock.send(said, socket.MSG_DONTWAIT) == len(said)
             except OSError:
                 whole = False
@@ -66,22 +66,30 @@ class Greeter:
         if seal is None:
             self._done(flow)
             return
-        endpoint = flow.endpoint
-        subject = flow.upstream.name
         try:
-            sock = seal.wrap(
-                server.sock,
-                seal.name_for(endpoint.server_name, str(endpoint.sockaddr[0])),
-                partial(self._notices.add, "upstream_tls", subject),
-            )
+            half = self._sealed(server, seal)
         except HandshakeFailed as error:
             self._refused(flow, error)
-            return
-        # The pump calls nothing of a half that is sealed but what a TlsSocket has.
-        server.sock = cast("Socket", sock)
-        self._shake(server, 0)
+        else:
+            self._shake(half, 0)
 
-    def _shake(self, half: Half, _events: int) -> None:
+    def _sealed(self, plain: Half, seal: Seal) -> SealedHalf:
+        """Put a half that speaks TLS in the place of a plain one."""
+        flow = plain.flow
+        endpoint = flow.endpoint
+        sock = seal.wrap(
+            plain.sock,
+            seal.name_for(endpoint.server_name, str(endpoint.sockaddr[0])),
+            partial(self._notices.add, "upstream_tls", flow.upstream.name),
+        )
+        # The pump calls nothing of a half that is sealed but what a TlsSocket has.
+        half = SealedHalf(cast("Socket", sock), plain.fd, flow)
+        half.mask, half.on = plain.mask, self._shake
+        flow.server = half
+        return half
+
+    def _shake(self, half: Half, events: int) -> None:
+        """Go on; without events it is the first time."""
         sock = cast("TlsSocket", half.sock)
         try:
             event = sock.handshake()
@@ -90,10 +98,8 @@ class Greeter:
             return
         if not event:
             self._done(half.flow)
-        elif event != half.mask:
+        elif event != half.mask or not events:
             self._pump.connecting(half, self._shake, event)
-        else:
-            half.on = self._shake
 
     def _refused(self, flow: Flow, error: HandshakeFailed) -> None:
         host, port = flow.endpoint.sockaddr[:2]

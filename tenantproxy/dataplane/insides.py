@@ -11,26 +11,32 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 
-from tenantproxy.clock import monotonic_s
-from tenantproxy.dataplane.flow import Half
+from tenantproxy.dataplane.flow import Flow, Half
 
 _IN = 1
 """EPOLLIN; also the bit of a mask that says that the half is read."""
 
 
 class Insides:
-    """`pump(half, events)` moves one chunk; `on_error` as in the pump; `before` runs first."""
+    """Reads by the pump's own means.
+
+    `pump(half, events)` moves one chunk. `heard(half, flow, before)` is told of each read until
+    it says that the server has answered. `touch` brings the pump's clock up to date. `on_error`
+    as in the pump.
+    """
 
     def __init__(
         self,
         loop: AbstractEventLoop,
         pump: Callable[[Half, int], None],
-        before: Callable[[], object],
+        heard: Callable[[Half, Flow, int], bool],
+        touch: Callable[[], object],
         on_error: Callable[[Half, Exception], None],
     ) -> None:
         self._loop = loop
         self._pump = pump
-        self._before = before
+        self._heard = heard
+        self._touch = touch
         self._on_error = on_error
         self._waiting: dict[Half, None] = {}
         self.read, self.read_first = self._read, self._read_first
@@ -47,21 +53,16 @@ class Insides:
             self.look(half)
 
     def _read_first(self, half: Half, events: int) -> None:
-        """Read from a server until it has said something: what that takes is measured.
-
-        Tickets come before, and are no answer.
-        """
+        """Read from a server that has not answered. Tickets come before, and are no answer."""
         flow, before = half.flow, half.cell[0]
         self._read(half, events)
-        if half.cell[0] != before:
-            flow.upstream.first_byte(monotonic_s() - flow.at_s)
-            if half.read is self.read_first:
-                half.read = self.read
-                if half.on is self.read_first:
-                    half.on = self.read
+        if self._heard(half, flow, before) and half.mask & _IN:
+            half.read = self.read
+            if half.on is self.read_first:
+                half.on = self.read
 
     def _serve(self) -> None:
-        self._before()
+        self._touch()
         waiting, self._waiting = self._waiting, {}
         for half in waiting:
             if half.mask & _IN:

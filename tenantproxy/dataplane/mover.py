@@ -13,6 +13,12 @@ class Mover(Protocol):
     def join(self, flow: Flow) -> None:
         """Begin to move bytes: the server is connected."""
 
+    def release(self, flow: Flow) -> bool:
+        """Let go of a flow on which no byte went either way, and close the server's socket.
+
+        It may `join` again, with another server. False: it could not be, and nothing was done.
+        """
+
     def end(self, flow: Flow, word: int, *, abort: bool = False) -> None:
         """End a flow: with FIN if all was passed on and not `abort`, else with RST.
 

@@ -87,7 +87,7 @@ class Pump:
         self.read, self.read_first = self._pump, self._first_byte
         self._buffer = bytearray(BUFFER_BYTES)
         self._view = memoryview(self._buffer)
-        self._insides = Insides(loop, self._pump, self.touch, on_error)
+        self._insides = Insides(loop, self._pump, self._heard, self.touch, on_error)
         self._parts: dict[int, memoryview] = {}
         """The beginning of the buffer in lengths that came before: messages are often of one
         length, and to slice is 8 % of the user's instructions of a request."""
@@ -97,6 +97,11 @@ class Pump:
         of one closed a moment ago, whose events are still in the batch."""
         self.now_ms = int(monotonic_s() * 1000)
         """The time of the batch; close enough for idle clocks."""
+        self.on_answer: Callable[[Flow], object] = _nothing
+        """Called when a server speaks first (or ends without a word), if anybody wants to know:
+        its endpoint is in trouble, or the flow has a deadline."""
+        self.on_early_reset: Callable[[Flow], bool] = _nothing
+        """Called when a server resets before its first byte. True: the flow was released."""
         loop.add_reader(self._epoll.fileno(), self.ready)
 
     @property
@@ -157,7 +162,7 @@ class Pump:
             sent = 0
         except OSError as error:
             if error.errno not in NO_MEMORY:
-                self._cannot_write(peer)
+                self._cannot_write(peer, self._view[:got])
                 return
             sent = 0
             self._loop.call_soon(self._breathe, peer)
@@ -190,8 +195,18 @@ class Pump:
         if half.mask == READ:
             half.on = self.read
         self._pump(half, events)
+        self._heard(half, flow, before)
+
+    def _heard(self, half: Half, flow: Flow, before: int) -> bool:
+        """A server was read that had not answered; return True if it has now, or has ended."""
         if half.cell[0] != before:
+            flow.answered = True
             flow.upstream.first_byte(monotonic_s() - flow.at_s)
+        elif not half.eof:
+            return False
+        if flow.endpoint.trouble is not None or flow.deadline_s:
+            self.on_answer(flow)
+        return True
 
     # Everything but plain reading -------------------------------------------
 
@@ -239,7 +254,7 @@ class Pump:
             if error.errno in NO_MEMORY:
                 self._breathe(half)
             else:
-                self._cannot_write(half)
+                self._cannot_write(half, pending)
             return
         half.last_ms = self.now_ms
         if sent != len(pending):
@@ -294,12 +309,14 @@ class Pump:
             self._watch(half, OUT if half.eof or half.paused else IN | OUT)
             return True
         except OSError:
-            pass  # it was reset; its own event says so
+            half.broken = True  # it was reset; its own event says so
         return False
 
-    def _cannot_write(self, half: Half) -> None:
+    def _cannot_write(self, half: Half, lost: memoryview) -> None:
         """The half was reset. Pass on what it sent before; its peer need say no more."""
         half.pending = None
+        if not half.flow.answered and lost is not LAST_WORD:
+            half.flow.unsent = bytes(lost)  # another server may get it
         if half.eof:
             self._reset(half)
             return
@@ -345,13 +362,34 @@ class Pump:
         server.read = self._insides.read_first if server.sealed else self.read_first
         self._halves[client.fd] = client
         self._halves[server.fd] = server
-        self._watch(server, READ)
         if server.sealed:
             self._insides.look(server)
+        if flow.unsent:
+            server.pending, flow.unsent = memoryview(flow.unsent), b""
+            client.paused = True
+            self._watch(client, 0)
+            self._watch(server, IN | OUT)
+            return
+        self._watch(server, READ)
         # Most clients have spoken by now: not waiting for the epoll to say so saves a wake-up.
         self._pump(client, IN)
         if client.mask == UNWATCHED:
             self._watch(client, READ)
+
+    def release(self, flow: Flow) -> bool:
+        """Let go of a flow on which no byte went either way: it may `join` again.
+
+        The server's socket is closed; what the client says waits, unread.
+        """
+        client, server = flow.client, flow.server
+        assert server is not None  # noqa: S101 - for the type checker
+        self._unwatch(client)
+        del self._halves[client.fd], client.peer, server.peer
+        client.paused = client.eof = client.broken = False
+        flow.turns = 0
+        flow.route.cells[_ROUTE_CLOSED] += 1
+        self.drop_server(flow)
+        return True
 
     # For the kernel relay: read in another way, or not at all for a while -------
 
@@ -406,6 +444,8 @@ class Pump:
         """The half was reset by its remote end: pass that on."""
         flow, peer = half.flow, half.peer
         word = _CLIENT_RESET if half is flow.client else _UPSTREAM_RESET
+        if half is not flow.client and not flow.answered and self.on_early_reset(flow):
+            return
         assert flow.server is not None  # noqa: S101 - for the type checker
         self._forget(flow, flow.client, flow.server)
         half.sock.close()
@@ -421,3 +461,7 @@ class Pump:
         del self._halves[client.fd], self._halves[server.fd]
         del client.peer, server.peer, client.flow, server.flow
         flow.route.cells[_ROUTE_CLOSED] += 1
+
+
+def _nothing(_flow: Flow) -> bool:
+    return False

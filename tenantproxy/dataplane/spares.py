@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from tenantproxy.clock import monotonic_s
 from tenantproxy.dataplane import counters
 from tenantproxy.dataplane.endpoint import Endpoint
-from tenantproxy.dataplane.flow import Socket
+from tenantproxy.dataplane.flow import Socket, met_itself
 from tenantproxy.dataplane.upstream import Upstream, reason_of
 
 AGE_S = 30.0
@@ -69,8 +69,7 @@ class Spares:
     """Keeps as many as each upstream wants.
 
     `free()` is how many descriptors are left before accepting pauses;
-    `freed()` is called when some of ours were closed. `failed(upstream,
-    endpoint, reason)` hears of connects that failed, `connected(endpoint)` of the others.
+    `freed()` is called when some of ours were closed to make room.
     """
 
     def __init__(
@@ -78,14 +77,14 @@ class Spares:
         loop: AbstractEventLoop,
         free: Callable[[], int],
         freed: Callable[[], None],
-        failed: Callable[[Upstream, Endpoint, str], None],
-        connected: Callable[[Endpoint], None],
     ) -> None:
         self._loop = loop
         self._free = free
         self._freed = freed
-        self._failed = failed
-        self._connected = connected
+        self.on_failed: Callable[[Upstream, Endpoint, str], object] = _nothing
+        """Called with the reason when a connect failed."""
+        self.on_connected: Callable[[Upstream, Endpoint], object] = _nothing
+        """Called when one worked."""
         self._pools: dict[Endpoint, Pool] = {}
         self._timer: TimerHandle | None = None
         self.descriptors = 0
@@ -188,7 +187,7 @@ class Spares:
         error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
             self._give_up(pool, sock, reason_of(error))
-        elif pool.endpoint.may_self_connect and _met_itself(sock):
+        elif pool.endpoint.may_self_connect and met_itself(sock):
             self._give_up(pool, sock, "self_connect")
         else:
             self._loop.remove_writer(sock.fileno())
@@ -196,13 +195,13 @@ class Spares:
             pool.ready.append((sock, monotonic_s() + AGE_S))
             pool.gauge(+1)
             pool.backoff_s = 0.0
-            self._connected(pool.endpoint)
+            self.on_connected(pool.upstream, pool.endpoint)
 
     def _give_up(self, pool: Pool, sock: Socket, reason: str) -> None:
         self._abandon(pool, sock)
         pool.backoff_s = min(2 * pool.backoff_s, BACKOFF_MAX_S) or BACKOFF_S
         pool.not_before_s = monotonic_s() + pool.backoff_s
-        self._failed(pool.upstream, pool.endpoint, reason)
+        self.on_failed(pool.upstream, pool.endpoint, reason)
 
     # Closing ------------------------------------------------------------------
 
@@ -236,8 +235,5 @@ def _is_alive(sock: Socket) -> bool:
         return False
 
 
-def _met_itself(sock: Socket) -> bool:
-    try:
-        return bool(sock.getsockname() == sock.getpeername())
-    except OSError:
-        return False
+def _nothing(*_about: object) -> None:
+    pass

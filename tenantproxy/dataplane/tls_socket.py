@@ -51,7 +51,7 @@ class TlsSocket:
 
     __slots__ = (
         "_ended", "_error", "_fin", "_incoming", "_on_failure", "_outgoing", "_owed",
-        "_plain", "_raw", "_said", "_tls", "_unsent", "more",
+        "_plain", "_raw", "_said", "_tls", "_unsent", "more", "spoken",
     )  # fmt: skip
 
     def __init__(
@@ -84,6 +84,8 @@ class TlsSocket:
         self._error: OSError | None = None
         self.more = False
         """A read would not have to wait, though the kernel may have nothing."""
+        self.spoken = False
+        """The kernel may have taken something of what was sent; TLS's own words are none."""
 
     # The handshake ------------------------------------------------------------
 
@@ -173,6 +175,7 @@ class TlsSocket:
                 if error.errno not in NO_MEMORY:
                     raise
                 whole = False
+            self.spoken = True
             if not whole:
                 self._owed = 1
                 return taken - 1

@@ -1,9 +1,10 @@
 """The worker process: an engine, a channel to control, and nothing else.
 
 Started as `python -m tenantproxy.dataplane.worker --channel-fd N --counters-fd M
---index I [--peer-fds A,B]`. It lives exactly as long as control wants: it ends when told to
-(`Quit`, exit code 0), when the channel closes, and when control dies. Signals
-meant for people (Ctrl-C reaches the whole process group) do nothing here.
+--index I [--peer-fds A,B] [--shared]`. It lives exactly as long as control wants:
+it ends when told to (`Quit`, exit code 0), when the channel closes, and when
+control dies. Signals meant for people (Ctrl-C reaches the whole process group)
+do nothing here.
 """
 
 from __future__ import annotations
@@ -80,10 +81,10 @@ def die_with_parent() -> None:
         raise SystemExit(EXIT_ORPHANED)
 
 
-async def serve(channel_fd: int, counters_fd: int, peer_fds: list[int]) -> int:
+async def serve(channel_fd: int, counters_fd: int, peer_fds: list[int], *, shared: bool) -> int:
     """Work until told otherwise; return the exit code."""
     counters = CounterFile(counters_fd)
-    peers = Peers(peer_fds)
+    peers = Peers(peer_fds, shared=shared)
     for fd in (counters_fd, *peer_fds):
         os.close(fd)
     channel = socket.socket(fileno=channel_fd)
@@ -108,13 +109,16 @@ def main() -> None:
         "--peer-fds",
         type=lambda text: [int(fd) for fd in text.split(",") if fd],
         default="",
-        help="counters of the workers that accept from the same sockets",
+        help="counters of the other workers",
+    )
+    parser.add_argument(
+        "--shared", action="store_true", help="the other workers accept from the same sockets"
     )
     args = parser.parse_args()
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     die_with_parent()
-    code = uvloop.run(serve(args.channel_fd, args.counters_fd, args.peer_fds))
+    code = uvloop.run(serve(args.channel_fd, args.counters_fd, args.peer_fds, shared=args.shared))
     sys.stdout.flush()
     os._exit(code)  # tearing the interpreter down takes long and frees nothing of use
 

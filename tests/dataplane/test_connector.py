@@ -12,8 +12,8 @@ import pytest
 
 from tenantproxy.dataplane import connector
 from tenantproxy.dataplane import messages as m
-from tenantproxy.dataplane.balancer import Endpoint
 from tenantproxy.dataplane.counters import Upstream
+from tenantproxy.dataplane.endpoint import Endpoint
 from tests.dataplane.support import (
     HOST,
     listener,
@@ -78,7 +78,7 @@ async def test_when_all_are_silent_the_client_is_reset(rig):
     assert await was_reset(client)
     assert rig.books.ends() == {"!connect_failed": 1}
     assert rig.books.errors() == {"timeout": 1}
-    assert all(e.live == 0 for e in rig.engine._upstreams[1]._by_address.values())
+    assert all(e.live == 0 for e in rig.engine._upstreams[1].endpoints.values())
 
 
 async def test_a_member_without_endpoints_takes_its_share_and_refuses_it(rig):
@@ -106,7 +106,7 @@ async def test_a_connect_that_met_itself_is_retried_elsewhere(rig, monkeypatch):
     lonely = port_of(held)
     held.close()
     rig.upstreams(upstream(1, lonely, port_of(server)))
-    for endpoint in rig.engine._upstreams[1]._by_address.values():
+    for endpoint in rig.engine._upstreams[1].endpoints.values():
         endpoint.may_self_connect = True
 
     class Bound(_socket.socket):
@@ -210,7 +210,7 @@ async def test_a_connecting_flow_that_is_killed_is_refused(rig):
     rig.upstreams(upstream(1, await rig.black_hole()))
     port = rig.open(listener(1, {1: 1}))
     client = await rig.connect(port)
-    await until(lambda: rig.engine._connector._connecting)
+    await until(lambda: rig.engine._connector._deadlines)
     rig.order(m.EndConnections((1,), "kill", 0, forget=False))
     assert await was_reset(client)
     assert rig.books.ends() == {"!shutdown": 1}

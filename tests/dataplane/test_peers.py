@@ -20,7 +20,7 @@ FOR_LONG_MS = 3_600_000
 def two():
     """The counters of two peers, and what we see of them."""
     files, fds = zip(*(CounterFile.create("peer", SMALL) for _ in range(2)), strict=True)
-    peers = Peers(fds)
+    peers = Peers(fds, capacity=SMALL)
     for fd in fds:
         os.close(fd)
     yield files[0].words, files[1].words, peers

@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from tenantproxy.dataplane import balancer
+from tenantproxy.dataplane import endpoint
 from tenantproxy.dataplane.flow import FIRST_SIZE
 from tests.dataplane.support import (
     HOST,
@@ -29,7 +29,7 @@ _SEGS_IN = struct.Struct("140xI")
 @pytest.fixture
 def outcome_at_once(monkeypatch):
     """Endpoints of tests have ephemeral ports, whose connects are looked at twice."""
-    monkeypatch.setattr(balancer, "_EPHEMERAL", range(0))
+    monkeypatch.setattr(endpoint, "_EPHEMERAL", range(0))
 
 
 def segments_in(sock: socket.socket) -> int:

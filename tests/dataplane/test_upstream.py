@@ -16,8 +16,7 @@ from tests.dataplane.support import upstream
 
 @pytest.fixture
 def one(counters):
-    at = counters.upstream_at(1)
-    one = Upstream(upstream(1, 80, 81), counters.words[at : at + 64])
+    one = Upstream(upstream(1, 80, 81), counters)
     yield one
     one.retire()  # lets go of the map
 
@@ -63,8 +62,8 @@ def test_replacing_it_keeps_the_endpoints_that_stay(one):
         1,
         balance="least_connections",
         endpoints=(
-            EndpointOrder(1, 1, "127.0.0.1", before.sockaddr[1], 5),
-            EndpointOrder(2, 2, "127.0.0.1", 99, 1),
+            EndpointOrder(before.id, before.id, "127.0.0.1", before.sockaddr[1], 5),
+            EndpointOrder(20, 20, "127.0.0.1", 99, 1),
         ),
     )
     one.apply(order)

@@ -123,6 +123,10 @@ class KernelRelay:
         else:
             self._chatty(flow)
 
+    def release(self, flow: Flow) -> bool:
+        """Let go of a flow, unless it was linked: an open socket does not leave the maps."""
+        return flow not in self._pairs and self._pump.release(flow)
+
     def end(self, flow: Flow, word: int, *, abort: bool = False) -> None:
         """End a flow; with RST if the kernel still has bytes of it on their way."""
         pair = self._pairs.get(flow)

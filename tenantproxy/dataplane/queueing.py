@@ -1,0 +1,156 @@
+"""Slots of upstreams with a limit: who gets one, who waits for one, who is refused.
+
+The limit counts the connections of all workers. Each writes how many slots it
+has in a word of its own, and takes one by counting up first and looking at all
+words then: two workers that take the last one at the same moment both see too
+many and both step back, so there are never too many connections. Nobody tells
+a worker that another has given a slot back, so while somebody waits it looks.
+"""
+
+from __future__ import annotations
+
+import threading
+from asyncio import AbstractEventLoop, TimerHandle
+from collections import OrderedDict
+from collections.abc import Callable
+
+from tenantproxy.clock import monotonic_s
+from tenantproxy.dataplane import counters
+from tenantproxy.dataplane.flow import Flow, has_left
+from tenantproxy.dataplane.listener import REJECTED
+from tenantproxy.dataplane.peers import Peers
+from tenantproxy.dataplane.upstream import Upstream
+
+POLL_S = 0.01
+"""How often is looked for slots that other workers have given back, while somebody waits."""
+BATCH = 64
+"""Flows that begin at once when many slots become free; the next ones after other work."""
+STEPS = 3
+"""Times that the last slot is tried to be had when another worker tries in the same moment."""
+
+_SLOTS, _WAITING = int(counters.Upstream.SLOTS), int(counters.Upstream.WAITING)
+
+
+class Queueing:
+    """`begin(flow)` is called for those that waited and have their slot now.
+
+    `reject(flow, word)` ends those for whom there is none.
+    """
+
+    def __init__(
+        self,
+        loop: AbstractEventLoop,
+        peers: Peers,
+        begin: Callable[[Flow], None],
+        reject: Callable[[Flow, int], None],
+    ) -> None:
+        self._loop = loop
+        self._peers = peers
+        self._begin = begin
+        self._reject = reject
+        self._fence = threading.Lock()
+        self._full: set[Upstream] = set()
+        """Upstreams for which somebody waits."""
+        self._poll: TimerHandle | None = None
+
+    def close(self) -> None:
+        """Stop the timer; nobody waits any more."""
+        if self._poll is not None:
+            self._poll.cancel()
+
+    def enter(self, flow: Flow, upstream: Upstream) -> bool:
+        """Return True when the flow has a slot now; else it waits, or has been rejected."""
+        if not upstream.waiting and self._take(upstream):
+            flow.slot = True
+            return True
+        waiting = upstream.waiting
+        if (0 if waiting is None else len(waiting)) >= upstream.queue_size:
+            self._reject(flow, REJECTED["upstream_full"])
+            return False
+        if waiting is None:
+            waiting = upstream.waiting = OrderedDict()
+        waiting[flow] = monotonic_s()
+        upstream.cells[_WAITING] = len(waiting)
+        self._full.add(upstream)
+        self._look_later()
+        return False
+
+    def leave(self, flow: Flow) -> None:
+        """Give the flow's slot back."""
+        upstream = flow.upstream
+        flow.slot = False
+        upstream.cells[_SLOTS] -= 1
+        if upstream.waiting:
+            # Not now: this may be in the middle of a batch of events, see `Pump.later`.
+            self._loop.call_soon(self.serve, upstream)
+
+    def forget(self, flow: Flow) -> None:
+        """The flow waits no longer, if it did."""
+        upstream: Upstream | None = getattr(flow, "upstream", None)
+        waiting = None if upstream is None else upstream.waiting
+        if upstream is not None and waiting and waiting.pop(flow, None) is not None:
+            upstream.cells[_WAITING] = len(waiting)
+
+    def serve(self, upstream: Upstream) -> None:
+        """Let those begin for whom there are slots, and reject those who waited for too long."""
+        waiting = upstream.waiting
+        now_s = monotonic_s()
+        for _ in range(BATCH):
+            if not waiting:
+                self._full.discard(upstream)
+                return
+            flow, since_s = next(iter(waiting.items()))
+            late = now_s - since_s >= upstream.queue_s
+            if not late and not self._take(upstream):
+                return
+            del waiting[flow]
+            upstream.cells[_WAITING] = len(waiting)
+            if late:
+                self._reject(flow, REJECTED["queue_timeout"])
+                continue
+            flow.slot = True
+            if has_left(flow.client):
+                self._reject(flow, REJECTED["client_gone"])
+            else:
+                self._begin(flow)
+        self._loop.call_soon(self.serve, upstream)
+
+    def dissolve(self, upstream: Upstream) -> None:
+        """The upstream is no more: whoever waits begins, and hears of it."""
+        self._full.discard(upstream)
+        waiting, upstream.waiting = upstream.waiting, None
+        for flow in waiting or ():
+            self._begin(flow)
+
+    def _take(self, upstream: Upstream) -> bool:
+        """Take a slot if all workers together stay within the limit."""
+        cells, limit = upstream.cells, upstream.limit
+        cells[_SLOTS] += 1
+        if not limit:
+            return True
+        for _ in range(STEPS):
+            # Two workers must not both look before they can see what the other has counted; a
+            # CPU may let a later load overtake a store (the SB test of "x86-TSO", Sewell 2010),
+            # and the compare-and-swap of a lock keeps them in order.
+            with self._fence:
+                pass
+            others = self._peers.total(upstream.at + _SLOTS)
+            if cells[_SLOTS] + others <= limit:
+                return True
+            cells[_SLOTS] -= 1
+            if cells[_SLOTS] + self._peers.total(upstream.at + _SLOTS) >= limit:
+                return False
+            cells[_SLOTS] += 1
+        cells[_SLOTS] -= 1
+        return False
+
+    def _look_later(self) -> None:
+        if self._poll is None:
+            self._poll = self._loop.call_later(POLL_S, self._look)
+
+    def _look(self) -> None:
+        self._poll = None
+        for upstream in tuple(self._full):
+            self.serve(upstream)
+        if self._full:
+            self._look_later()
