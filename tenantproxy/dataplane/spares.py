@@ -87,6 +87,8 @@ class Spares:
         """Called when one worked."""
         self._pools: dict[Endpoint, Pool] = {}
         self._timer: TimerHandle | None = None
+        self._beat_s = 0.0
+        """When the next beat is due, while there is a timer."""
         self.descriptors = 0
         """How many we have open."""
 
@@ -137,9 +139,16 @@ class Spares:
 
     # Making -------------------------------------------------------------------
 
-    def _wake(self, delay_s: float = BEAT_S) -> None:
-        if self._timer is None and self._pools:
-            self._timer = self._loop.call_later(delay_s, self._beat)
+    def _wake(self, at_s: float = 0.0) -> None:
+        """Beat at a given time, or soon; never later than was said before."""
+        now_s = monotonic_s()
+        at_s = max(at_s, now_s + BEAT_S)
+        if not self._pools or (self._timer is not None and self._beat_s <= at_s):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._beat_s = at_s
+        self._timer = self._loop.call_later(at_s - now_s, self._beat)
 
     def _beat(self) -> None:
         """Close what is old or late, and make a few of what is missing."""
@@ -159,12 +168,12 @@ class Spares:
             if pool.ready:
                 next_s = min(next_s, pool.ready[0][1])
             if pool.connecting or pool.missing > 0:
-                next_s = min(next_s, max(now_s + BEAT_S, pool.not_before_s))
+                next_s = min(next_s, pool.not_before_s)  # or at the next beat
         # A round that was cut short begins elsewhere the next time.
         if begun == BURST:
             first = next(iter(self._pools))
             self._pools[first] = self._pools.pop(first)
-        self._wake(next_s - now_s)
+        self._wake(next_s)
 
     def _begin(self, pool: Pool, now_s: float) -> bool:
         endpoint = pool.endpoint

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tenantproxy.dataplane import messages as m
 from tenantproxy.dataplane.counters import Upstream
 from tests.dataplane.support import (
     HOST,
@@ -72,8 +73,8 @@ def running(*command: str, fds: tuple[int, ...] = (), **env: str) -> Iterator[su
     try:
         yield process
     finally:
-        process.kill()
-        process.communicate()
+        process.terminate()  # nginx has a worker to end
+        process.communicate(timeout=10)
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ def nginx(rig, pki, tmp_path):
     listening = rig.listening()
     config = tmp_path / "nginx.conf"
     config.write_text(f"""
-daemon off; master_process off; pid {tmp_path}/pid; error_log stderr;
+daemon off; worker_processes 1; pid {tmp_path}/pid; error_log stderr;
 events {{ }}
 http {{
     access_log off;
@@ -115,6 +116,7 @@ http {{
     fastcgi_temp_path {tmp_path}/3; uwsgi_temp_path {tmp_path}/4; scgi_temp_path {tmp_path}/5;
     server {{
         listen {HOST}:{port_of(listening)} ssl proxy_protocol;
+        ssl_protocols TLSv1.2 TLSv1.3;
         ssl_certificate {pki.cert}; ssl_certificate_key {pki.key};
         location / {{
             return 200 "$proxy_protocol_addr $proxy_protocol_port $ssl_server_name $ssl_protocol";
@@ -131,6 +133,7 @@ http {{
 async def ask(client: socket.socket) -> bytes:
     await send(client, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     head, _, body = (await receive_all(client)).partition(b"\r\n\r\n")
+    client.shutdown(socket.SHUT_WR)
     assert head.startswith(b"HTTP/1.1 200")
     return body
 
@@ -214,7 +217,7 @@ async def test_a_client_that_has_left_meanwhile_ends_as_gone(rig, monkeypatch):
     await until(lambda: rig.books.ends())
     assert rig.books.ends() == {"!client_gone": 1}
     assert rig.books.errors() == {}
-    assert await receive_all(await rig.accept(server)) == b"" or True
+    assert await was_reset(await rig.accept(server))
 
 
 # TLS ------------------------------------------------------------------------------------
@@ -280,13 +283,14 @@ async def test_a_server_that_never_shakes_hands_costs_the_deadline_of_the_try(ri
     assert rig.books.route()[:2] == (2, 0)
 
 
-async def test_a_handshake_under_way_ends_with_its_client_and_with_the_worker(rig, pki):
+async def test_a_handshake_under_way_is_given_up_when_its_listener_ends(rig, pki):
     silent = rig.listening()
     port = open_port(rig, upstream(1, port_of(silent), tls=pki.order()))
     await rig.connect(port)
     end = await rig.accept(silent)
     assert await receive(end, 3)
-    rig.engine.close()
+    rig.order(m.StopListeners((1,), sweep=False))
+    rig.order(m.EndConnections((1,), "kill", 0.0, forget=False))
     assert await was_reset(end)
     assert rig.books.ends() == {"!shutdown": 1}
 
@@ -409,3 +413,53 @@ async def test_new_keys_in_the_middle_are_taken_and_answered(rig, pki):
             await send(client, b"question %d\n" % number)
             await asyncio.to_thread(read_until, b"question %d" % number)
         assert rig.notices("upstream_tls") == []
+
+
+# Trying elsewhere -------------------------------------------------------------------------
+
+
+async def test_who_refuses_us_behind_the_handshake_is_passed_over_while_nothing_was_said(rig, pki):
+    """In TLS 1.3 a server demands a certificate when we think that all is well."""
+    with (
+        a_tls_server(pki.server_context(demand=True)) as demands,
+        a_tls_server(pki.server_context()) as server,
+    ):
+        port = open_port(rig, upstream(1, demands.port, server.port, tls=pki.order()))
+        refusing = asyncio.ensure_future(demands.accept())
+        for _ in range(2):
+            client = await rig.connect(port)
+            end = await server.accept()
+            await send(client, b"question")
+            assert await asyncio.to_thread(end.recv, 100) == b"question"
+        with pytest.raises(ssl.SSLError):
+            await refusing
+    assert rig.books.errors() == {"early_reset": 1}
+    assert rig.books.ends() == {}
+
+
+@pytest.mark.parametrize("speaks", [False, True])
+async def test_a_reset_before_any_byte_is_tried_elsewhere_and_not_behind_one(rig, pki, speaks):
+    with a_tls_server(pki.server_context()) as one, a_tls_server(pki.server_context()) as other:
+        port = open_port(rig, upstream(1, one.port, other.port, tls=pki.order()))
+        client = await rig.connect(port)
+        accepting = {asyncio.ensure_future(server.accept()): server for server in (one, other)}
+        [first], [second] = await asyncio.wait(accepting, return_when=asyncio.FIRST_COMPLETED)
+        end = first.result()
+        await asyncio.sleep(0.05)  # tickets are not its word
+        if speaks:
+            await send(client, b"question")
+            assert await asyncio.to_thread(end.recv, 100) == b"question"
+        reset(end)
+        if speaks:
+            assert await was_reset(client)
+            accepting[second].listening.settimeout(0)
+            socket.create_connection(accepting[second].listening.getsockname()).close()
+            with pytest.raises(OSError):
+                await second
+            assert rig.books.ends() == {"upstream_reset": 1}
+        else:
+            again = await second
+            await send(client, b"question")
+            assert await asyncio.to_thread(again.recv, 100) == b"question"
+            assert rig.books.ends() == {}
+    assert rig.books.errors() == {"early_reset": 1}

@@ -92,10 +92,14 @@ async def test_bulk_both_ways_at_once_with_slow_readers_arrives_equal(rig, pki, 
     def serve() -> bytes:
         end.settimeout(0)
         got, at = bytearray(), 0
+        part = b""
         last = time.monotonic()
         while len(got) < len(there) or at < len(back):
+            # What OpenSSL did not take has to be offered again as it was.
+            part = part or back[at : at + dice.choice((1, 16_385, 300_000))]
             try:
-                at += end.send(back[at : at + dice.choice((1, 16_385, 300_000))])
+                sent = end.send(part) if part else 0
+                at, part = at + sent, b""
                 last = time.monotonic()
             except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
                 pass
@@ -251,14 +255,13 @@ async def test_what_is_no_tls_any_more_resets_the_client_and_is_told(rig, pki, s
 
 async def test_a_slow_client_does_not_make_us_hold_more_than_a_buffer(rig, pki, server):
     client, end = await pair(rig, open_port(rig, pki, server), server)
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
-    data = random.Random(3).randbytes(16 * MIB)
+    data = random.Random(3).randbytes(32 * MIB)
     telling = asyncio.ensure_future(asyncio.to_thread(end.sendall, data))
     (flow,) = rig.engine._listeners[1].flows
     await until(lambda: flow.client.pending is not None)
     await asyncio.sleep(0.2)
     assert not telling.done()
-    assert rig.books.route()[3] < 15 * MIB
+    assert rig.books.route()[3] < 31 * MIB
     assert await receive(client, len(data)) == data
     await telling
 
