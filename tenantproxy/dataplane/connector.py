@@ -18,17 +18,19 @@ from functools import partial
 
 from tenantproxy.clock import monotonic_s
 from tenantproxy.dataplane import counters
+from tenantproxy.dataplane.client import client_key
 from tenantproxy.dataplane.counters import Route
 from tenantproxy.dataplane.deadlines import Deadlines
 from tenantproxy.dataplane.endpoint import Endpoint
 from tenantproxy.dataplane.flow import Flow, Half, Socket, met_itself, unread
 from tenantproxy.dataplane.greeter import Greeter
 from tenantproxy.dataplane.holding import Holding
+from tenantproxy.dataplane.lending import LendingPump
 from tenantproxy.dataplane.listener import CLOSED, REJECTED
+from tenantproxy.dataplane.masks import GONE
 from tenantproxy.dataplane.notices import Notices
 from tenantproxy.dataplane.outcomes import Reports
 from tenantproxy.dataplane.peers import Peers
-from tenantproxy.dataplane.pump import GONE, Pump
 from tenantproxy.dataplane.queueing import Queueing
 from tenantproxy.dataplane.relay.switch import RelaySwitch
 from tenantproxy.dataplane.spares import Spares
@@ -58,7 +60,7 @@ class Connector:
         self,
         loop: AbstractEventLoop,
         *,
-        pump: Pump,
+        pump: LendingPump,
         relay: RelaySwitch,
         upstreams: dict[int, Upstream],
         peers: Peers,
@@ -153,7 +155,11 @@ class Connector:
                 upstream.cells[_SLOTS] += 1
                 flow.slot = True
         while len(flow.tried) < upstream.tries:
-            endpoint = upstream.balancer.pick(flow.tried)
+            balancer = upstream.balancer
+            if balancer.keyed:
+                endpoint = balancer.pick(flow.tried, client_key(flow.client.sock))
+            else:
+                endpoint = balancer.pick(flow.tried)
             if endpoint is None or (flow.tried and not self._may_retry(upstream)):
                 break
             if not (reason := self._try(flow, endpoint)):
@@ -256,17 +262,18 @@ class Connector:
 
     def _failed(self, flow: Flow, reason: str) -> None:
         """The try under way has failed; what is next waits until the batch of events is over."""
-        self._count_failure(flow, reason)
-        self._drop_try(flow)
-        flow.tried += (flow.endpoint,)
+        self._lose(flow, reason)
         self._pump.later.append(partial(self._next, flow, reason))
 
     def _ungreeted(self, flow: Flow, reason: str) -> None:
         """As `_failed`; but greeting may have begun outside of a batch."""
+        self._lose(flow, reason)
+        self._loop.call_soon(self._next, flow, reason)
+
+    def _lose(self, flow: Flow, reason: str) -> None:
         self._count_failure(flow, reason)
         self._drop_try(flow)
         flow.tried += (flow.endpoint,)
-        self._loop.call_soon(self._next, flow, reason)
 
     def _client_gone(self, flow: Flow) -> None:
         self.give_up(flow, REJECTED["client_gone"])
@@ -325,9 +332,7 @@ class Connector:
     def _late(self, flow: Flow) -> None:
         """The deadline has passed: to connect, or for the first byte."""
         if not self._pump.has(flow):
-            self._count_failure(flow, "timeout")
-            self._drop_try(flow)
-            flow.tried += (flow.endpoint,)
+            self._lose(flow, "timeout")
             self._next(flow, "timeout")
         elif not server_spoke(flow):
             self._count_failure(flow, "timeout", early=True)
@@ -342,7 +347,7 @@ class Connector:
         if (
             len(tried) >= upstream.tries
             or self._upstreams.get(upstream.id) is not upstream
-            or upstream.balancer.pick(tried) is None
+            or upstream.balancer.pick(tried) is None  # of a keyed one, anybody's
             or client_was_heard(flow)
         ):
             return False

@@ -21,8 +21,8 @@ class Endpoint:
     """One address, with the number of connections this worker has on it."""
 
     __slots__ = (
-        "address", "cells", "family", "id", "live", "local", "may_self_connect", "server_name",
-        "sockaddr", "trouble", "weight",
+        "address", "cells", "family", "id", "live", "local", "may_self_connect", "seed",
+        "server_name", "sockaddr", "trouble", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +52,8 @@ class Endpoint:
         """Its counter block, words of `counters.Endpoint`; without one, a block nobody reads."""
         self.server_name = server_name
         """For TLS: the name under which it is known; empty: its address."""
+        self.seed = 0
+        """Its number in `source_hash`; 0 until that asked for it."""
         self.trouble: Trouble | None = None
         """What fails with it at present; None: nothing, as nearly always."""
         self.local = _is_local(host)

@@ -20,13 +20,14 @@ from tenantproxy.dataplane.connector import Connector
 from tenantproxy.dataplane.counters import CounterFile, Header
 from tenantproxy.dataplane.counters import Listener as Word
 from tenantproxy.dataplane.ending import Drain, IdleSweeps, last_ms
+from tenantproxy.dataplane.fallback import Fallbacks
 from tenantproxy.dataplane.flow import Flow, Half, Socket, reset
+from tenantproxy.dataplane.lending import LendingPump
 from tenantproxy.dataplane.listener import CLOSED, REJECTED, Listener
 from tenantproxy.dataplane.notices import Notices
 from tenantproxy.dataplane.outcomes import Reports
 from tenantproxy.dataplane.peers import Peers
 from tenantproxy.dataplane.pulse import Pulse
-from tenantproxy.dataplane.pump import Pump
 from tenantproxy.dataplane.relay.probe import Verdict
 from tenantproxy.dataplane.relay.switch import RelaySwitch
 from tenantproxy.dataplane.spares import Spares
@@ -56,10 +57,11 @@ class Engine:
         self._peers = peers or Peers()
         self._upstreams: dict[int, Upstream] = {}
         self._listeners: dict[int, Listener] = {}
+        self._fallbacks = Fallbacks()
         self._flows = 0
         self._closing = False
         self._notices = Notices(loop, send)
-        self._pump = Pump(loop, self._ended, self._broke_half)
+        self._pump = LendingPump(loop, self._ended, self._broke_half)
         self._relay = RelaySwitch(loop, self._pump, self._relay_refused, self._broke_half)
         self._reports = Reports(loop, send)
         self._contexts = TlsContexts()
@@ -102,6 +104,7 @@ class Engine:
             case m.SetUpstreams():
                 self._set_upstreams(order.upstreams)
             case m.DropUpstreams():
+                self._fallbacks.drop(order.ids)
                 for number in order.ids:
                     if (upstream := self._upstreams.pop(number, None)) is not None:
                         self._connector.dissolve(upstream)
@@ -164,6 +167,7 @@ class Engine:
         changed = set()
         for order in orders:
             changed.add(order.id)
+            self._fallbacks.learn(order)
             if (known := self._upstreams.get(order.id)) is not None:
                 known.apply(order)
             else:
@@ -187,6 +191,7 @@ class Engine:
                 listener.cancel_drain()
                 self._stopping.finish(listener)
             listener.open(order, sock, now_s)
+            self._fallbacks.follow(listener)
             self._acceptor.add(listener)
             self._idle.watch(listener)
             opened.append(order.id)
@@ -200,6 +205,7 @@ class Engine:
             listener = self._listeners.get(order.id)
             if listener is not None:
                 listener.update(order)
+                self._fallbacks.follow(listener)
                 self._idle.again(listener)
 
     def _end(self, order: m.EndConnections) -> None:
@@ -246,7 +252,7 @@ class Engine:
         cells = listener.cells
         cells[_ACCEPTED] += 1
         cells[_LAST_MS] = self._pump.touch()
-        flow = Flow(listener, listener.next_route(), sock)
+        flow = Flow(listener, listener.next_route(sock), sock)
         flow.adopted = adopted
         listener.flows.add(flow)
         self._flows += 1
@@ -286,6 +292,7 @@ class Engine:
         if listener.forget:
             self._idle.forget(listener)
             self._stopping.finish(listener)
+            self._fallbacks.forget(listener)
             del self._listeners[listener.id]
 
     # Cutting ------------------------------------------------------------------------

@@ -12,9 +12,7 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable
 
 from tenantproxy.dataplane.flow import Flow, Half
-
-_IN = 1
-"""EPOLLIN; also the bit of a mask that says that the half is read."""
+from tenantproxy.dataplane.masks import IN
 
 
 class Insides:
@@ -49,14 +47,14 @@ class Insides:
 
     def _read(self, half: Half, events: int) -> None:
         self._pump(half, events)
-        if half.mask & _IN and half.sock.more:  # type: ignore[attr-defined]
+        if half.mask & IN and half.sock.more:  # type: ignore[attr-defined]
             self.look(half)
 
     def _read_first(self, half: Half, events: int) -> None:
         """Read from a server that has not answered. Tickets come before, and are no answer."""
         flow, before = half.flow, half.cell[0]
         self._read(half, events)
-        if self._heard(half, flow, before) and half.mask & _IN:
+        if self._heard(half, flow, before) and half.mask & IN:
             half.read = self.read
             if half.on is self.read_first:
                 half.on = self.read
@@ -65,8 +63,8 @@ class Insides:
         self._touch()
         waiting, self._waiting = self._waiting, {}
         for half in waiting:
-            if half.mask & _IN:
+            if half.mask & IN:
                 try:
-                    half.read(half, _IN)
+                    half.read(half, IN)
                 except Exception as error:  # noqa: BLE001 - whatever it is, it ends this flow only
                     self._on_error(half, error)

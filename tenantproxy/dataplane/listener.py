@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+from bisect import bisect_right
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 from tenantproxy.dataplane import counters
+from tenantproxy.dataplane.choice import Choice, choice_of
 from tenantproxy.dataplane.messages import ListenerOrder, RouteOrder
 from tenantproxy.model.split import Split, step
 
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from tenantproxy.dataplane.ending import Drain
-    from tenantproxy.dataplane.flow import Flow
+    from tenantproxy.dataplane.flow import Flow, Socket
 
 CLOSED = {name: counters.Listener.CLOSED + i for i, name in enumerate(counters.CLOSED_REASONS)}
 """Word of the listener block that counts connections closed for this reason."""
@@ -46,8 +49,9 @@ class Listener:
     """
 
     __slots__ = (
-        "_routes", "_words", "cells", "drain", "ending", "family", "flows", "forget", "held",
-        "hold_until_s", "id", "idle_timer", "order", "point", "sock", "split", "waking",
+        "_choice", "_ends", "_laid", "_routes", "_unhealthy", "_words", "cells", "drain", "ending",
+        "family", "flows", "forget", "held", "hold_until_s", "id", "idle_timer", "order", "point",
+        "sock", "split", "waking",
     )  # fmt: skip
 
     def __init__(self, order: ListenerOrder, words: counters.CounterFile) -> None:
@@ -57,6 +61,9 @@ class Listener:
         self.cells = words.words[at : at + counters.LISTENER_WORDS]
         """The listener block, words of `counters.Listener`."""
         self._routes: dict[tuple[int, int], Route] = {}
+        self._unhealthy: AbstractSet[int] = frozenset()
+        self._choice: Choice | None = None
+        """None: the golden walk on the split says it all."""
         self.point = int.from_bytes(os.urandom(4))
         """Where the golden walk is. It begins anywhere: a port that wakes for one connection
         at a time must not send each of them to the same member."""
@@ -79,7 +86,11 @@ class Listener:
     def update(self, order: ListenerOrder) -> None:
         """Swap the split and the timeouts; what the split forgets stays with its connections."""
         self.order = order
-        self.split = Split.of([route.weight for route in order.routes])
+        self.split = split = Split.of([route.weight for route in order.routes])
+        self._ends = split.ends
+        self._laid = tuple(order.routes[member] for member in split.members)
+        """The routes as they lie on the line: saves `next_route` the call of `Split.at`."""
+        self._choice = choice_of(order, split, self._unhealthy, self._choice)
         if self._routes:
             named = {(route.upstream, route.block) for route in order.routes}
             self._routes = {key: route for key, route in self._routes.items() if key in named}
@@ -99,10 +110,21 @@ class Listener:
             self.drain.cancel()
             self.drain = None
 
-    def next_route(self) -> Route:
-        """Return the route of the next connection, by the shares of the split."""
+    def set_unhealthy(self, upstream_ids: AbstractSet[int]) -> None:
+        """Let these members of the split give their shares to the others, if it has `fallback`."""
+        self._unhealthy = upstream_ids
+        self._choice = choice_of(self.order, self.split, upstream_ids, self._choice)
+
+    def next_route(self, sock: Socket) -> Route:
+        """Return the route of the next connection, by the shares of the split.
+
+        `sock` is the client's; it is asked for its address if the split is sticky.
+        """
         self.point = point = step(self.point)
-        order = self.order.routes[self.split.at(point)]
+        if self._choice is None:
+            order = self._laid[bisect_right(self._ends, point)]
+        else:
+            order = self.order.routes[self._choice.member(point, sock)]
         route = self._routes.get((order.upstream, order.block))
         return route if route is not None else self._make(order)
 

@@ -23,7 +23,6 @@ import select
 import socket
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
-from errno import EFAULT, ENOBUFS, ENOMEM
 
 from tenantproxy.clock import monotonic_s
 from tenantproxy.dataplane.counters import Route
@@ -31,6 +30,18 @@ from tenantproxy.dataplane.flow import OVER, UNWATCHED, Flow, Half, reset
 from tenantproxy.dataplane.insides import Insides
 from tenantproxy.dataplane.lingering import Lingering
 from tenantproxy.dataplane.listener import CLOSED
+from tenantproxy.dataplane.masks import (
+    DONTWAIT,
+    GONE,
+    IN,
+    LAST,
+    NO_MEMORY,
+    OUT,
+    RDHUP,
+    READ,
+    WITH_FIN,
+)
+from tenantproxy.dataplane.tls_socket import LAST_WORD
 
 BUFFER_BYTES = 262_144
 """Longest read; 1 MiB measured worse for bulk (it leaves the CPU's cache)."""
@@ -40,24 +51,7 @@ PARTS = 1024
 """Lengths of which a slice is kept."""
 EVENTS = 512
 """Events of one wake-up; the rest waits until timers and accepts had their turn."""
-
-IN, OUT, RDHUP = select.EPOLLIN, select.EPOLLOUT, select.EPOLLRDHUP
-GONE = select.EPOLLERR | select.EPOLLHUP
-READ = IN | RDHUP | select.EPOLLPRI | select.EPOLLET
-"""Mask of a half that is only read. Being edge-triggered saves an `epoll_ctl` at each end of
-input, and a second look of the epoll at everything that was just read."""
-LAST = IN | RDHUP
-"""Events of a half whose remote end has said FIN, and which is otherwise well."""
-DONTWAIT = socket.MSG_DONTWAIT
-WITH_FIN = socket.MSG_DONTWAIT | socket.MSG_MORE
-"""Flags of a send that is followed by a FIN: both travel in one packet."""
-NO_MEMORY = frozenset((ENOBUFS, ENOMEM, EFAULT))
-"""What a send may say when the kernel is short of memory for TCP; the connection is well. EFAULT
-comes of sockets whose account is overdrawn, as in a sockmap: the part of a message for which there
-is room, tcp_wmem_schedule, is then below 0 (Linux 6.18)."""
 MEMORY_PAUSE_S = 0.01
-LAST_WORD = memoryview(b"\0")
-"""Pending while close_notify waits for room: `TlsSocket.send` takes it when that is written."""
 _ROUTE_CLOSED = int(Route.CLOSED)  # an IntEnum is slower as an index
 _DONE = CLOSED["done"]
 _CLIENT_RESET = CLOSED["client_reset"]
@@ -101,7 +95,8 @@ class Pump:
         """Called when a server speaks first (or ends without a word), if anybody wants to know:
         its endpoint is in trouble, or the flow has a deadline."""
         self.on_early_reset: Callable[[Flow], bool] = _nothing
-        """Called when a server resets before its first byte. True: the flow was released."""
+        """Called when a server resets before its first byte. True: the flow was released (see
+        `LendingPump`)."""
         loop.add_reader(self._epoll.fileno(), self.ready)
 
     @property
@@ -315,7 +310,7 @@ class Pump:
     def _cannot_write(self, half: Half, lost: memoryview) -> None:
         """The half was reset. Pass on what it sent before; its peer need say no more."""
         half.pending = None
-        if not half.flow.answered and lost is not LAST_WORD:
+        if half is half.flow.server and not half.flow.answered and lost is not LAST_WORD:
             half.flow.unsent = bytes(lost)  # another server may get it
         if half.eof:
             self._reset(half)
@@ -376,55 +371,6 @@ class Pump:
         if client.mask == UNWATCHED:
             self._watch(client, READ)
 
-    def release(self, flow: Flow) -> bool:
-        """Let go of a flow on which no byte went either way: it may `join` again.
-
-        The server's socket is closed; what the client says waits, unread.
-        """
-        client, server = flow.client, flow.server
-        assert server is not None  # noqa: S101 - for the type checker
-        self._unwatch(client)
-        del self._halves[client.fd], client.peer, server.peer
-        client.paused = client.eof = client.broken = False
-        flow.turns = 0
-        flow.route.cells[_ROUTE_CLOSED] += 1
-        self.drop_server(flow)
-        return True
-
-    # For the kernel relay: read in another way, or not at all for a while -------
-
-    def read_by(self, half: Half, read: Callable[[Half, int], None]) -> None:
-        """Call `read` when the half can be read; it may call `self.read`."""
-        half.read = read
-        if half.mask == READ:
-            half.on = read
-
-    def lend(self, half: Half, mask: int, on: Callable[[Half, int], None]) -> None:
-        """Do not read the half until `take_back`; call `on` with the events of the mask."""
-        half.paused = True
-        self._watch(half, mask)
-        half.on = on
-
-    def pause(self, half: Half) -> None:
-        """Do not read the half until `take_back`; what is pending is written."""
-        half.paused = True
-        self._watch(half, OUT if half.pending else 0)
-
-    def take_back(self, half: Half, read: Callable[[Half, int], None]) -> None:
-        """Read the half again, by `read`, unless its peer cannot be written to any more.
-
-        Level-triggered: what waits already is reported. If the mask becomes `READ` later,
-        `read` has to ask for the edge `again`.
-        """
-        half.paused = False
-        half.read = read
-        if not half.eof:
-            self._watch(half, IN | OUT if half.pending else IN)
-
-    def was_reset(self, half: Half) -> None:
-        """The remote end of the half has reset it: end the flow."""
-        self._reset(half)
-
     # The end --------------------------------------------------------------------
 
     def end(self, flow: Flow, word: int, *, abort: bool = False) -> None:
@@ -447,6 +393,8 @@ class Pump:
         if half is not flow.client and not flow.answered and self.on_early_reset(flow):
             return
         assert flow.server is not None  # noqa: S101 - for the type checker
+        if peer.sealed:  # its last word may be pending: there may be room for it all the while
+            self._unwatch(peer)
         self._forget(flow, flow.client, flow.server)
         half.sock.close()
         self._lingering.reset(peer.sock)

@@ -124,24 +124,22 @@ class Queueing:
 
     def _take(self, upstream: Upstream) -> bool:
         """Take a slot if all workers together stay within the limit."""
-        cells, limit = upstream.cells, upstream.limit
-        cells[_SLOTS] += 1
+        cells, limit, at = upstream.cells, upstream.limit, upstream.at + _SLOTS
         if not limit:
+            cells[_SLOTS] += 1
             return True
         for _ in range(STEPS):
+            if cells[_SLOTS] + self._peers.total(at) >= limit:
+                return False
+            cells[_SLOTS] += 1
             # Two workers must not both look before they can see what the other has counted; a
             # CPU may let a later load overtake a store (the SB test of "x86-TSO", Sewell 2010),
             # and the compare-and-swap of a lock keeps them in order.
             with self._fence:
                 pass
-            others = self._peers.total(upstream.at + _SLOTS)
-            if cells[_SLOTS] + others <= limit:
+            if cells[_SLOTS] + self._peers.total(at) <= limit:
                 return True
             cells[_SLOTS] -= 1
-            if cells[_SLOTS] + self._peers.total(upstream.at + _SLOTS) >= limit:
-                return False
-            cells[_SLOTS] += 1
-        cells[_SLOTS] -= 1
         return False
 
     def _look_later(self) -> None:

@@ -15,22 +15,21 @@ is ours, and what OpenSSL holds is known.
 
 from __future__ import annotations
 
-import select
 import socket
 import ssl
 from collections.abc import Callable
-from errno import EAGAIN, ECONNRESET, EFAULT, ENOBUFS, ENOMEM
+from errno import EAGAIN, ECONNRESET
 
 from tenantproxy.dataplane.flow import Socket
+from tenantproxy.dataplane.masks import DONTWAIT, IN, NO_MEMORY, OUT
 
 CHUNK_BYTES = 65_536
 """Plaintext encrypted before it is sent: four records a system call. What the kernel does not
 take of it is all that waits here."""
 CIPHER_BYTES = 65_536 + 4096
 """Longest read of the kernel's socket: four full records with their headers."""
-NO_MEMORY = frozenset((ENOBUFS, ENOMEM, EFAULT))
-"""What a send may say of a connection that is well, see `pump.NO_MEMORY`."""
-DONTWAIT = socket.MSG_DONTWAIT
+LAST_WORD = memoryview(b"\0")
+"""To be sent when `shutdown` found no room: it is taken when that is done."""
 
 _scratch = bytearray(CIPHER_BYTES)
 _view = memoryview(_scratch)
@@ -50,7 +49,7 @@ class TlsSocket:
     """
 
     __slots__ = (
-        "_ended", "_error", "_fin", "_incoming", "_on_failure", "_outgoing", "_owed",
+        "_ended", "_error", "_incoming", "_on_failure", "_outgoing", "_owed",
         "_plain", "_raw", "_said", "_tls", "_unsent", "more", "spoken",
     )  # fmt: skip
 
@@ -78,8 +77,6 @@ class TlsSocket:
         """Read from OpenSSL to make room for our last word."""
         self._said = False
         """Nothing more may be said, not even goodbye."""
-        self._fin = False
-        """SHUT_WR was asked for and waits for room."""
         self._ended = False
         self._error: OSError | None = None
         self.more = False
@@ -109,11 +106,11 @@ class TlsSocket:
                 self._tls.do_handshake()
             except ssl.SSLWantReadError:
                 if not self._flush():
-                    return select.EPOLLOUT
+                    return OUT
                 try:
                     got = self._raw.recv_into(_scratch, CIPHER_BYTES, DONTWAIT)
                 except BlockingIOError:
-                    return select.EPOLLIN
+                    return IN
                 if not got:
                     self._said = True
                     raise HandshakeFailed("the other end closed during the handshake") from None
@@ -123,7 +120,7 @@ class TlsSocket:
                 raise
             else:
                 self.more = bool(self._incoming.pending)
-                return 0 if self._flush() else select.EPOLLOUT
+                return 0 if self._flush() else OUT
 
     # What the pump calls --------------------------------------------------------
 
@@ -159,8 +156,7 @@ class TlsSocket:
         """
         if not self._flush(flags):
             raise BlockingIOError(EAGAIN, "no room")
-        if self._fin:
-            self._fin = False
+        if data is LAST_WORD:
             self._raw.shutdown(socket.SHUT_WR)
             return len(data)
         taken, self._owed = self._owed, 0
@@ -185,13 +181,11 @@ class TlsSocket:
         """Say close_notify, then FIN.
 
         Raises:
-            BlockingIOError: there is no room for that; the next `send`, whatever its bytes,
-                takes them all when it is done.
+            BlockingIOError: there is no room for that; `send` of `LAST_WORD` goes on with it.
             OSError: the connection was reset.
         """
         self._say_goodbye()
         if not self._flush():
-            self._fin = True
             raise BlockingIOError(EAGAIN, "no room")
         self._raw.shutdown(how)
 

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from tenantproxy.dataplane import counters
-from tenantproxy.dataplane.balancer import Balancer, LeastConnections, RoundRobin, random_turn
+from tenantproxy.dataplane.balancer import Balancer, make_balancer, random_turn
 from tenantproxy.dataplane.endpoint import Endpoint
 from tenantproxy.dataplane.messages import EndpointOrder, UpstreamOrder
 
@@ -60,7 +60,7 @@ class Upstream:
         """Who waits for a slot, since when; the first is the next. Few upstreams ever need one."""
         self.seal: Seal | None = None
         """TLS to the endpoints, see `TlsContexts.renew`."""
-        self.balancer: Balancer = RoundRobin((), random_turn())
+        self.balancer: Balancer = make_balancer("round_robin", (), random_turn())
         self.apply(order)
 
     def apply(self, order: UpstreamOrder) -> None:
@@ -87,9 +87,9 @@ class Upstream:
         for endpoint in self.endpoints.values():
             if known.get(endpoint.id) is not endpoint:
                 self._leave(endpoint)
+        self._away = {number: one for number, one in self._away.items() if one.live}
         self.endpoints = known
-        kind = RoundRobin if order.balance == "round_robin" else LeastConnections
-        self.balancer = kind(tuple(known.values()), self.balancer.turn)
+        self.balancer = make_balancer(order.balance, tuple(known.values()), self.balancer.turn)
 
     def retire(self) -> None:
         """Count into nothing from now on: the blocks may soon be another upstream's."""
@@ -127,11 +127,9 @@ class Upstream:
 
     def _leave(self, endpoint: Endpoint) -> None:
         endpoint.leave()
-        self._away = {number: one for number, one in self._away.items() if one.live}
-        if endpoint.live:
-            self._away[endpoint.id] = endpoint
+        self._away[endpoint.id] = endpoint
 
-    # Retries and slots ----------------------------------------------------------
+    # Retries ----------------------------------------------------------------------
 
     def may_retry(self) -> bool:
         """Return True while second attempts are few compared to the live connections."""

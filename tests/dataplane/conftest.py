@@ -14,10 +14,14 @@ from tests.movers import skip_without_kernel_relay
 
 @pytest.fixture
 def mover(request, monkeypatch) -> str:
-    """What moves the bytes of the rig: `pump`, or `kernel` from the first byte on."""
+    """What moves the bytes of the rig: `pump`, or `kernel` from the first byte on.
+
+    `trial`: the pump, while the kernel relay looks on.
+    """
     name = getattr(request, "param", "pump")
-    if name == "kernel":
+    if name != "pump":
         skip_without_kernel_relay()
+    if name == "kernel":
         monkeypatch.setattr(relay, "ROUND_TRIPS", 0)
     return name
 
@@ -25,7 +29,7 @@ def mover(request, monkeypatch) -> str:
 @pytest.fixture
 async def rig(mover) -> AsyncIterator[Rig]:
     with a_rig() as rig:
-        if mover == "kernel":
+        if mover != "pump":
             verdict = rig.engine.turn_relay("kernel")
             assert verdict.works, verdict.reason
         yield rig

@@ -18,6 +18,7 @@ from tenantproxy.dataplane.counters import (
     REJECTED_REASONS,
     Capacity,
     CounterFile,
+    Endpoint,
     Listener,
     Route,
     Upstream,
@@ -87,6 +88,17 @@ class Sockets:
         async with asyncio.timeout(10):
             sock, _ = await asyncio.get_running_loop().sock_accept(listening)
         return self.keep(sock)
+
+    async def accept_any(self, *listening: socket.socket) -> tuple[socket.socket, socket.socket]:
+        """Accept from whichever has somebody; return that connection and that listening socket."""
+        async with asyncio.timeout(10):
+            while True:
+                for one in listening:
+                    try:
+                        return self.keep(one.accept()[0]), one
+                    except BlockingIOError:
+                        pass
+                await asyncio.sleep(0.002)
 
 
 def port_of(sock: socket.socket) -> int:
@@ -187,6 +199,14 @@ class Books:
         words = self.counters.upstream(number)[Upstream.ERRORS :]
         return {name: words[i] for i, name in enumerate(CONNECT_ERRORS) if words[i]}
 
+    def endpoint(self, number: int) -> tuple[int, int, int]:
+        """Return opened, closed, failed."""
+        words = self.counters.endpoint(number)
+        return words[Endpoint.OPENED], words[Endpoint.CLOSED], words[Endpoint.FAILED]
+
+    def upstream(self, word: Upstream, number: int = 1) -> int:
+        return self.counters.upstream(number)[word]
+
     def histogram(self, first: Upstream, number: int = 1) -> int:
         """Return how many observations a histogram has."""
         return sum(self.counters.upstream(number)[first : first + 15])
@@ -195,10 +215,11 @@ class Books:
 class Rig(Sockets):
     """An engine on the running loop, with its reports in a list."""
 
-    def __init__(self, peers: Peers | None = None) -> None:
+    def __init__(self, peers: Peers | None = None, counters: CounterFile | None = None) -> None:
         super().__init__()
-        counters, fd = CounterFile.create("test", SMALL)
-        os.close(fd)
+        if counters is None:
+            counters, fd = CounterFile.create("test", SMALL)
+            os.close(fd)
         self.reports: list[m.Report] = []
         self.books = Books(counters)
         self.engine = Engine(asyncio.get_running_loop(), counters, self.reports.append, peers)
@@ -238,14 +259,25 @@ class Rig(Sockets):
 
 
 @contextmanager
-def a_rig(peers: Peers | None = None) -> Iterator[Rig]:
-    rig = Rig(peers)
+def a_rig(peers: Peers | None = None, counters: CounterFile | None = None) -> Iterator[Rig]:
+    rig = Rig(peers, counters)
     try:
         yield rig
     finally:
         rig.engine.close()
         rig.close()
         del rig.engine, rig.books  # they hold the map of the counters
+
+
+@contextmanager
+def two_rigs() -> Iterator[tuple[Rig, Rig]]:
+    """Two workers that see each other's counters and share no socket."""
+    files, fds = zip(*(CounterFile.create("test", SMALL) for _ in range(2)), strict=True)
+    peers = [Peers([fd], shared=False, capacity=SMALL) for fd in reversed(fds)]
+    for fd in fds:
+        os.close(fd)
+    with a_rig(peers[0], files[0]) as one, a_rig(peers[1], files[1]) as other:
+        yield one, other
 
 
 class Process(Sockets):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import _socket
-import asyncio
 import socket
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +18,7 @@ from tests.dataplane.support import (
     listener,
     port_of,
     receive,
+    reset,
     send,
     until,
     upstream,
@@ -132,80 +132,6 @@ def test_only_local_ephemeral_endpoints_may_meet_themselves():
     assert not Endpoint("192.0.2.1", low, 1).may_self_connect
 
 
-async def test_while_waking_a_client_is_held_until_the_upstream_appears(rig):
-    rig.upstreams(upstream(1))
-    port = rig.open(listener(1, {1: 1}, hold_s=10.0))
-    client = await rig.connect(port)
-    await send(client, b"early")
-    await until(lambda: rig.engine._listeners[1].held == 1)
-    await asyncio.sleep(0.1)
-    assert rig.books.ends() == {}
-    server = rig.listening()
-    rig.upstreams(upstream(1, port_of(server)))
-    upstream_end = await rig.accept(server)
-    assert await receive(upstream_end, 5) == b"early"
-    await until(lambda: not rig.engine._listeners[1].waking)
-    assert rig.engine._listeners[1].held == 0
-
-
-async def test_while_waking_a_client_is_held_until_the_endpoint_listens(rig):
-    dead = rig.keep(socket.socket())
-    dead.bind((HOST, 0))
-    rig.upstreams(upstream(1, port_of(dead)))
-    port = rig.open(listener(1, {1: 1}, hold_s=10.0))
-    client = await rig.connect(port)
-    await until(lambda: rig.books.errors().get("refused", 0) >= 2)
-    dead.listen()
-    upstream_end = await rig.accept(dead)
-    await send(client, b"at last")
-    assert await receive(upstream_end, 7) == b"at last"
-
-
-async def test_more_than_hold_are_refused_at_once(rig):
-    rig.upstreams(upstream(1))
-    port = rig.open(listener(1, {1: 1}, hold=3, hold_s=10.0))
-    for _ in range(5):
-        await rig.connect(port)
-    await until(lambda: rig.books.ends().get("!hold_full") == 2)
-    assert rig.engine._listeners[1].held == 3
-
-
-async def test_nobody_is_held_longer_than_hold_s(rig):
-    rig.upstreams(upstream(1))
-    client = await rig.connect(rig.open(listener(1, {1: 1}, hold_s=0.2)))
-    assert await was_reset(client)
-    assert rig.books.ends() == {"!wake_timeout": 1}
-    late = await rig.connect(port=client_port(rig))
-    assert await was_reset(late)
-    assert rig.books.ends() == {"!wake_timeout": 1, "!no_endpoint": 1}
-
-
-def client_port(rig) -> int:
-    return port_of(rig.engine._listeners[1].sock)
-
-
-async def test_after_the_first_success_nobody_is_held(rig):
-    server = rig.listening()
-    rig.upstreams(upstream(1, port_of(server)))
-    port = rig.open(listener(1, {1: 1}, hold_s=10.0))
-    await rig.pair(port, server)
-    await until(lambda: rig.books.route()[0] == 1)
-    rig.upstreams(upstream(1))
-    assert await was_reset(await rig.connect(port))
-    assert rig.books.ends() == {"!no_endpoint": 1}
-
-
-async def test_a_held_client_that_leaves_is_noticed(rig):
-    rig.upstreams(upstream(1))
-    port = rig.open(listener(1, {1: 1}, hold_s=10.0))
-    client = await rig.connect(port)
-    await until(lambda: rig.engine._listeners[1].held == 1)
-    client.close()
-    await rig.quiet()
-    assert rig.books.ends() == {"!client_gone": 1}
-    assert rig.engine._listeners[1].held == 0
-
-
 async def test_a_connecting_flow_that_is_killed_is_refused(rig):
     rig.upstreams(upstream(1, await rig.black_hole()))
     port = rig.open(listener(1, {1: 1}))
@@ -229,12 +155,109 @@ async def test_an_error_while_connecting_ends_that_flow_only(rig):
 
 
 async def test_no_socket_for_an_upstream_is_overload(rig, monkeypatch):
-    rig.serve()
+    port, _ = rig.serve()
 
     def none_left(*_):
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(connector, "_socket", SimpleNamespace(socket=none_left))
-    client = await rig.connect(client_port(rig))
+    client = await rig.connect(port)
     assert await was_reset(client)
     assert rig.books.ends() == {"!overload": 1}
+
+
+# Endpoints have books of their own ----------------------------------------------------
+
+
+async def test_an_endpoint_counts_what_was_opened_closed_and_failed(rig):
+    server = rig.listening()
+    dead = rig.dead_port()
+    rig.upstreams(upstream(1, dead, port_of(server)))
+    port = rig.open(listener(1, {1: 1}))
+    pairs = [await rig.pair(port, server) for _ in range(4)]
+    await until(lambda: rig.books.route()[0] == 4)
+    assert rig.books.endpoint(8) == (0, 0, 2)
+    assert rig.books.endpoint(9) == (4, 0, 0)
+    for sock in pairs[0] + pairs[1]:
+        sock.close()
+    await until(lambda: rig.engine.flows == 2)
+    assert rig.books.endpoint(9) == (4, 2, 0)
+    rig.order(m.EndConnections((1,), "kill", 0, forget=False))
+    assert rig.books.endpoint(9) == (4, 4, 0)
+
+
+async def test_a_connect_given_up_is_neither_opened_nor_failed(rig):
+    rig.upstreams(upstream(1, await rig.black_hole()))
+    client = await rig.connect(rig.open(listener(1, {1: 1})))
+    await until(lambda: len(rig.engine._connector._deadlines))
+    rig.order(m.EndConnections((1,), "kill", 0, forget=False))
+    assert await was_reset(client)
+    assert rig.books.endpoint(8) == (0, 0, 0)
+
+
+# Second attempts have a budget ------------------------------------------------------------
+
+
+async def one_refuses_and_one_is_silent(rig, clients, **changes):
+    """Every second client is refused first, and is retried where nobody answers."""
+    hole = await rig.black_hole()
+    rig.upstreams(upstream(1, rig.dead_port(), hole, connect_timeout_s=1.0, **changes))
+    port = rig.open(listener(1, {1: 1}))
+    for _ in range(clients):
+        await rig.connect(port)
+    await until(lambda: rig.books.accepted() == clients)
+    await until(lambda: rig.books.errors().get("refused", 0) >= clients // 2)
+
+
+async def test_three_second_attempts_may_always_be_under_way(rig):
+    await one_refuses_and_one_is_silent(rig, 20, retry_budget=0.0)
+    assert rig.books.upstream(Upstream.RETRIES) == 3
+    assert rig.books.upstream(Upstream.RETRIES_DENIED) == 7
+    assert rig.books.ends() == {"!connect_failed": 7}
+    await rig.quiet()  # and those that waited are denied theirs, or are refused
+    assert rig.engine._upstreams[1].retrying == 0
+    assert rig.books.ends() == {"!connect_failed": 20}
+
+
+async def test_more_may_if_they_are_few_among_the_living(rig):
+    await one_refuses_and_one_is_silent(rig, 20, retry_budget=1.0)
+    assert rig.books.upstream(Upstream.RETRIES) == 10
+    assert rig.books.upstream(Upstream.RETRIES_DENIED) == 0
+    rig.order(m.EndConnections((1,), "kill", 0, forget=False))
+    assert rig.engine._upstreams[1].retrying == 0
+
+
+async def test_a_retry_that_is_connected_leaves_the_budget(rig):
+    server = rig.listening()
+    rig.upstreams(upstream(1, rig.dead_port(), port_of(server), retry_budget=0.0))
+    port = rig.open(listener(1, {1: 1}))
+    for _ in range(12):
+        await rig.pair(port, server)
+    assert rig.books.upstream(Upstream.RETRIES) == 6
+    assert rig.books.upstream(Upstream.RETRIES_DENIED) == 0
+
+
+async def test_an_early_reset_without_budget_is_the_clients(rig):
+    server, other = rig.listening(), rig.listening()
+    rig.upstreams(upstream(1, port_of(server), port_of(other), retry_budget=0.0))
+    port = rig.open(listener(1, {1: 1}))
+    rig.engine._upstreams[1].retrying = 3
+    client = await rig.connect(port)
+    end, _ = await rig.accept_any(server, other)
+    reset(end)
+    assert await was_reset(client)
+    assert rig.books.ends() == {"upstream_reset": 1}
+    assert rig.books.upstream(Upstream.RETRIES_DENIED) == 1
+
+
+async def test_a_client_comes_back_to_the_endpoint_its_address_says(rig):
+    servers = [rig.listening() for _ in range(8)]
+    rig.upstreams(upstream(1, *map(port_of, servers), balance="source_hash"))
+    port = rig.open(listener(1, {1: 1}))
+    met = {}
+    for host in ("127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4") * 3:
+        client = socket.create_connection((HOST, port), source_address=(host, 0))
+        rig.keep(client)
+        _, server = await rig.accept_any(*servers)
+        assert met.setdefault(host, server) is server
+    assert len(set(met.values())) > 1

@@ -61,6 +61,26 @@ def test_who_is_silent_or_has_no_descriptors_is_not_waited_for(two):
     assert peers.room(50, NOW_MS) > ANY // 2
 
 
+def test_words_are_added_up_over_all_others(two):
+    a, b, peers = two
+    at = SMALL.first_upstream + 5
+    a[at], b[at] = 7, 8
+    assert peers.total(at) == 15
+    assert Peers().total(at) == 0
+
+
+def test_those_that_accept_from_other_sockets_have_no_turn_and_are_added_up_all_the_same():
+    file, fd = CounterFile.create("peer", SMALL)
+    peers = Peers([fd], shared=False, capacity=SMALL)
+    os.close(fd)
+    lives(file.words, 0)
+    file.words[SMALL.first_upstream] = 3
+    assert peers.room(10_000, NOW_MS) >= ANY - 10_000
+    assert peers.total(SMALL.first_upstream) == 3
+    peers.close()
+    file.close()
+
+
 async def test_a_worker_that_is_ahead_leaves_connections_to_others_and_takes_what_they_leave(two):
     other, _, peers = two
     lives(other, 0, at_ms=int(monotonic_s() * 1000) + FOR_LONG_MS)

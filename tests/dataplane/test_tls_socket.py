@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tenantproxy.dataplane.flow import reset
-from tenantproxy.dataplane.tls_socket import CHUNK_BYTES, HandshakeFailed, TlsSocket
+from tenantproxy.dataplane.tls_socket import CHUNK_BYTES, LAST_WORD, HandshakeFailed, TlsSocket
 from tests.dataplane.tls_support import NAME, make_pki, read_all, send_all, shake, tcp_pair, wait
 
 MIB = 1 << 20
@@ -361,7 +361,7 @@ def test_a_last_word_that_finds_no_room_waits_for_it(connect, version):
         while True:
             wait(ends.ours, select.POLLOUT)
             try:
-                assert ends.ours.send(b"?") == 1
+                assert ends.ours.send(LAST_WORD) == 1
                 break
             except BlockingIOError:
                 continue

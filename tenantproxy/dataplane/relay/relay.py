@@ -23,8 +23,9 @@ from itertools import islice
 
 from tenantproxy.clock import monotonic_s
 from tenantproxy.dataplane.flow import OVER, Flow, Half
+from tenantproxy.dataplane.lending import LendingPump
 from tenantproxy.dataplane.lingering import LINGER_S
-from tenantproxy.dataplane.pump import GONE, IN, Pump
+from tenantproxy.dataplane.masks import GONE, IN
 from tenantproxy.dataplane.relay.lane import BrokenStream, Lane, Stage
 from tenantproxy.dataplane.relay.links import Link, Links
 from tenantproxy.dataplane.relay.trial import Trial
@@ -72,7 +73,7 @@ class KernelRelay:
     def __init__(
         self,
         loop: AbstractEventLoop,
-        pump: Pump,
+        pump: LendingPump,
         links: Links,
         on_refused: Callable[[OSError], None],
         on_error: Callable[[Half, Exception], None],

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tenantproxy.dataplane.flow import Flow, Half
+from tenantproxy.dataplane.lending import LendingPump
 from tenantproxy.dataplane.mover import Mover
-from tenantproxy.dataplane.pump import Pump
 from tenantproxy.dataplane.relay.links import Links
 from tenantproxy.dataplane.relay.probe import Verdict, probe
 from tenantproxy.dataplane.relay.relay import KernelRelay
@@ -30,7 +30,7 @@ class RelaySwitch:
     def __init__(
         self,
         loop: AbstractEventLoop,
-        pump: Pump,
+        pump: LendingPump,
         on_refused: Callable[[OSError], None],
         on_error: Callable[[Half, Exception], None],
     ) -> None:

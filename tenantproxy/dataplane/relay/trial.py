@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tenantproxy.dataplane.flow import FIRST_SIZE, OVER, Flow, Half
-from tenantproxy.dataplane.pump import Pump
+from tenantproxy.dataplane.lending import LendingPump
 
 _ROUND_TRIP = 2
 
@@ -20,7 +20,7 @@ class Trial:
     If that returns False it is called again after the next round trip.
     """
 
-    def __init__(self, pump: Pump, round_trips: int, chatty: Callable[[Flow], bool]) -> None:
+    def __init__(self, pump: LendingPump, round_trips: int, chatty: Callable[[Flow], bool]) -> None:
         self._pump = pump
         self._turns = _ROUND_TRIP * round_trips
         self._chatty = chatty
