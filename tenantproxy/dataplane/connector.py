@@ -22,7 +22,8 @@ from tenantproxy.dataplane.client import client_key
 from tenantproxy.dataplane.counters import Route
 from tenantproxy.dataplane.deadlines import Deadlines
 from tenantproxy.dataplane.endpoint import Endpoint
-from tenantproxy.dataplane.flow import Flow, Half, Socket, unread
+from tenantproxy.dataplane.flow import Flow, Half, Socket, met_itself, unread
+from tenantproxy.dataplane.greeter import Greeter
 from tenantproxy.dataplane.holding import Holding
 from tenantproxy.dataplane.lending import LendingPump
 from tenantproxy.dataplane.listener import CLOSED, REJECTED
@@ -32,6 +33,7 @@ from tenantproxy.dataplane.outcomes import Reports
 from tenantproxy.dataplane.peers import Peers
 from tenantproxy.dataplane.queueing import Queueing
 from tenantproxy.dataplane.relay.switch import RelaySwitch
+from tenantproxy.dataplane.spares import Spares
 from tenantproxy.dataplane.unspoken import client_was_heard, server_spoke
 from tenantproxy.dataplane.upstream import Upstream, reason_of
 
@@ -63,6 +65,7 @@ class Connector:
         peers: Peers,
         notices: Notices,
         reports: Reports,
+        spares: Spares,
         on_reject: Callable[[Flow, int], None],
         on_error: Callable[[Flow, Exception], None],
     ) -> None:
@@ -72,6 +75,9 @@ class Connector:
         self._upstreams = upstreams
         self._notices = notices
         self._reports = reports
+        self._spares = spares
+        spares.on_failed, spares.on_connected = self._spare_failed, self._spare_connected
+        self._greeter = Greeter(pump, notices, self._connected, self._ungreeted, self._client_gone)
         self._on_reject = on_reject
         self._on_error = on_error
         self._deadlines = Deadlines(loop, self._late)
@@ -158,6 +164,12 @@ class Connector:
     def _try(self, flow: Flow, endpoint: Endpoint) -> str:
         """Connect; return why that failed at once, or nothing: it is under way, done or over."""
         flow.endpoint = endpoint
+        sock = self._spares.take(endpoint) if flow.upstream.warm else None
+        if sock is not None:
+            flow.at_s = monotonic_s()
+            self._begun(flow, sock)
+            self._there(flow)
+            return ""
         try:
             sock = _socket.socket(endpoint.family, _TYPE, 0)
         except OSError as error:
@@ -169,26 +181,34 @@ class Connector:
         if unread(flow.client.fd):
             # The ACK that ends the handshake rides on these bytes: a packet less (0006).
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
-        flow.at_s = now_s = monotonic_s()
+        flow.at_s = monotonic_s()
         result = sock.connect_ex(endpoint.sockaddr)
         if result == _IN_PROGRESS and endpoint.local and not endpoint.may_self_connect:
             result = _outcome_now(sock)  # saves an event and an epoll_ctl: 4 % of a connection
         if result and result != _IN_PROGRESS:
             sock.close()
             return reason_of(result)
-        endpoint.live += 1
+        server = self._begun(flow, sock)
+        if result:
+            self._pump.connecting(server, self._outcome)
+            self._limit(flow)
+        else:
+            self._there(flow)
+        return ""
+
+    def _begun(self, flow: Flow, sock: Socket) -> Half:
+        flow.endpoint.live += 1
         if flow.tried:
             flow.upstream.retrying += 1
         flow.server = server = Half(sock, sock.fileno(), flow)
-        if result:
-            self._pump.connecting(server, self._outcome)
-            at_s = now_s + flow.upstream.timeout_s
-            if flow.backoff_s:
-                at_s = min(at_s, flow.listener.hold_until_s)
-            self._deadlines.set(flow, at_s)
-        else:
-            self._connected(flow)
-        return ""
+        return server
+
+    def _limit(self, flow: Flow) -> None:
+        """Give the try its time, which began when the connect did."""
+        at_s = flow.at_s + flow.upstream.timeout_s
+        if flow.backoff_s:
+            at_s = min(at_s, flow.listener.hold_until_s)
+        self._deadlines.set(flow, at_s)
 
     def _outcome(self, half: Half, events: int) -> None:
         flow = half.flow
@@ -197,10 +217,20 @@ class Connector:
             error = half.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
             self._failed(flow, reason_of(error))
-        elif flow.endpoint.may_self_connect and _met_itself(half.sock):
+        elif flow.endpoint.may_self_connect and met_itself(half.sock):
             self._failed(flow, "self_connect")
         else:
+            self._there(flow)
+
+    def _there(self, flow: Flow) -> None:
+        """The endpoint has taken the connection: greet it, if it wants that."""
+        upstream = flow.upstream
+        if upstream.send_proxy is None and upstream.seal is None:
             self._connected(flow)
+            return
+        if not flow.deadline_s:
+            self._limit(flow)
+        self._greeter.greet(flow, upstream.send_proxy, upstream.seal)
 
     def _connected(self, flow: Flow) -> None:
         """The server is there, and all is said that has to be said before the client."""
@@ -225,10 +255,21 @@ class Connector:
 
     def _failed(self, flow: Flow, reason: str) -> None:
         """The try under way has failed; what is next waits until the batch of events is over."""
+        self._lose(flow, reason)
+        self._pump.later.append(partial(self._next, flow, reason))
+
+    def _ungreeted(self, flow: Flow, reason: str) -> None:
+        """As `_failed`; but greeting may have begun outside of a batch."""
+        self._lose(flow, reason)
+        self._loop.call_soon(self._next, flow, reason)
+
+    def _lose(self, flow: Flow, reason: str) -> None:
         self._count_failure(flow, reason)
         self._drop_try(flow)
         flow.tried += (flow.endpoint,)
-        self._pump.later.append(partial(self._next, flow, reason))
+
+    def _client_gone(self, flow: Flow) -> None:
+        self.give_up(flow, REJECTED["client_gone"])
 
     def _next(self, flow: Flow, reason: str) -> None:
         if flow in flow.listener.flows:
@@ -239,15 +280,28 @@ class Connector:
             flow.upstream.retrying -= 1
         self._deadlines.drop(flow)
         flow.endpoint.live -= 1
+        flow.said_bytes = 0
         self._pump.drop_server(flow)
 
     def _count_failure(self, flow: Flow, reason: str, *, early: bool = False) -> None:
-        upstream, endpoint = flow.upstream, flow.endpoint
-        upstream.failed(reason)
+        flow.upstream.failed(reason)
+        self._count_against(flow.upstream, flow.endpoint, reason, early=early)
+
+    def _count_against(
+        self, upstream: Upstream, endpoint: Endpoint, reason: str, *, early: bool
+    ) -> None:
         endpoint.cells[_ENDPOINT_FAILED] += 1
         if upstream.report and upstream.endpoints.get(endpoint.id) is endpoint:
             early = early or reason in _AFTER_CONNECTING
             self._reports.failed(endpoint, reason, early=early)
+
+    def _spare_failed(self, upstream: Upstream, endpoint: Endpoint, reason: str) -> None:
+        """No client has met it."""
+        self._count_against(upstream, endpoint, reason, early=False)
+
+    def _spare_connected(self, upstream: Upstream, endpoint: Endpoint) -> None:
+        if endpoint.trouble is not None and upstream.seal is None:  # else TLS has the last word
+            self._reports.connected(endpoint)
 
     def _may_retry(self, upstream: Upstream) -> bool:
         may = upstream.may_retry()
@@ -270,9 +324,7 @@ class Connector:
     def _late(self, flow: Flow) -> None:
         """The deadline has passed: to connect, or for the first byte."""
         if not self._pump.has(flow):
-            self._count_failure(flow, "timeout")
-            self._drop_try(flow)
-            flow.tried += (flow.endpoint,)
+            self._lose(flow, "timeout")
             self._next(flow, "timeout")
         elif not server_spoke(flow):
             self._count_failure(flow, "timeout", early=True)
@@ -299,6 +351,7 @@ class Connector:
         endpoint.live -= 1
         endpoint.cells[_ENDPOINT_CLOSED] += 1
         flow.tried = tried
+        flow.said_bytes = 0
         # Not in this batch of events, see `Pump.later`; a deadline passes outside of any.
         self._loop.call_soon(self._next, flow, reason)
         return True
@@ -336,10 +389,3 @@ def _outcome_now(sock: Socket) -> int:
     except OSError as error:
         return error.errno or errno.EIO
     return 0
-
-
-def _met_itself(sock: Socket) -> bool:
-    try:
-        return bool(sock.getsockname() == sock.getpeername())
-    except OSError:
-        return False  # connected, and reset already: the pump finds that out

@@ -30,7 +30,9 @@ from tenantproxy.dataplane.peers import Peers
 from tenantproxy.dataplane.pulse import Pulse
 from tenantproxy.dataplane.relay.probe import Verdict
 from tenantproxy.dataplane.relay.switch import RelaySwitch
+from tenantproxy.dataplane.spares import Spares
 from tenantproxy.dataplane.stopping import Stopping
+from tenantproxy.dataplane.tls_contexts import TlsContexts
 from tenantproxy.dataplane.upstream import Upstream
 from tenantproxy.model.spec import RelayMode
 
@@ -63,6 +65,10 @@ class Engine:
         self._pump = LendingPump(loop, self._ended, self._broke_half)
         self._relay = RelaySwitch(loop, self._pump, self._relay_refused, self._broke_half)
         self._reports = Reports(loop, send)
+        self._contexts = TlsContexts()
+        self._acceptor = Acceptor(loop, self._begin, self._in_use, self._room, self._notices)
+        self._acceptor.pauses = counters.words[Header.ACCEPT_PAUSES]  # a predecessor's count
+        self._spares = Spares(loop, self._acceptor.free, self._acceptor.freed)
         self._connector = Connector(
             loop,
             pump=self._pump,
@@ -71,11 +77,10 @@ class Engine:
             peers=self._peers,
             notices=self._notices,
             reports=self._reports,
+            spares=self._spares,
             on_reject=self._rejected,
             on_error=self._broke,
         )
-        self._acceptor = Acceptor(loop, self._begin, self._in_use, self._room, self._notices)
-        self._acceptor.pauses = counters.words[Header.ACCEPT_PAUSES]  # a predecessor's count
         self._stopping = Stopping(loop, self._acceptor, send)
         self._idle = IdleSweeps(loop, self._cut_idle)
         self._pulse = Pulse(loop, counters.words, self._gauges)
@@ -104,6 +109,7 @@ class Engine:
                 for number in order.ids:
                     if (upstream := self._upstreams.pop(number, None)) is not None:
                         self._connector.dissolve(upstream)
+                        self._spares.keep(upstream, (), 0)
                         upstream.retire()
             case m.OpenListeners():
                 self._open(order.listeners, fds)
@@ -142,6 +148,7 @@ class Engine:
         self._gauges()
         for part in (
             self._acceptor,
+            self._spares,
             self._connector,
             self._relay,
             self._pump,
@@ -169,7 +176,11 @@ class Engine:
                     for listener in self._listeners.values():
                         self._connector.limited(known, listener.flows)
             else:
-                self._upstreams[order.id] = Upstream(order, self._counters)
+                known = self._upstreams[order.id] = Upstream(order, self._counters)
+            known.seal, wrong = self._contexts.renew(known.seal, order.tls)
+            if wrong:
+                self._notices.add("upstream_tls", order.name, wrong)
+            self._spares.keep(known, known.endpoints.values(), order.warm)
         self._connector.changed(changed)
 
     def _open(self, orders: tuple[m.ListenerOrder, ...], fds: list[int]) -> None:
@@ -329,7 +340,8 @@ class Engine:
     # Gauges ---------------------------------------------------------------------------
 
     def _in_use(self) -> int:
-        return 2 * self._flows + self._pump.lingering + self._relay.descriptors
+        spares = self._spares.descriptors
+        return 2 * self._flows + self._pump.lingering + self._relay.descriptors + spares
 
     def _room(self) -> int:
         self._counters.words[_CONNECTIONS] = self._flows
@@ -339,6 +351,7 @@ class Engine:
         words = self._counters.words
         self._pump.touch()
         self._relay.check()
+        self._spares.relieve()
         words[Header.CONNECTIONS] = self._flows
         words[Header.RELAY_KERNEL] = self._relay.linked
         words[Header.FDS_FREE] = max(0, self._acceptor.free())

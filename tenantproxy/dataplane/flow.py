@@ -7,7 +7,7 @@ import fcntl
 import socket
 import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tenantproxy.dataplane.endpoint import Endpoint
 
@@ -41,6 +41,8 @@ class Half:
         "pending", "read", "size", "sock",
     )  # fmt: skip
 
+    sealed: ClassVar[bool] = False
+    """Its socket speaks TLS, and may hold bytes of which the epoll knows nothing."""
     cell: memoryview
     """Where bytes read from this half are counted: bytes, then milliseconds."""
     on: Callable[[Half, int], None]
@@ -66,6 +68,13 @@ class Half:
         """Nothing more will be read from here."""
         self.broken = False
         """Nothing more can be written to here; what it sent before is still passed on."""
+
+
+class SealedHalf(Half):
+    """A half whose socket is a `TlsSocket` once it is connected, and may only be pumped."""
+
+    __slots__ = ()
+    sealed: ClassVar[bool] = True
 
 
 class Flow:
@@ -145,3 +154,11 @@ def has_left(client: Half) -> bool:
         return False
     except OSError:
         return True
+
+
+def met_itself(sock: Socket) -> bool:
+    """Return True when a connect found no listener but its own SYN (RFC 9293, 3.5)."""
+    try:
+        return bool(sock.getsockname() == sock.getpeername())
+    except OSError:
+        return False  # connected, and reset already: who reads finds that out

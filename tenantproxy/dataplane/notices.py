@@ -8,7 +8,7 @@ from typing import Literal
 
 from tenantproxy.dataplane.messages import Notice
 
-Kind = Literal["fd_limit", "fd_limit_over", "upstream_unreachable", "internal"]
+Kind = Literal["fd_limit", "fd_limit_over", "upstream_unreachable", "upstream_tls", "internal"]
 EVERY_S = 1.0
 
 

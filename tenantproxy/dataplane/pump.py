@@ -27,6 +27,7 @@ from collections.abc import Callable
 from tenantproxy.clock import monotonic_s
 from tenantproxy.dataplane.counters import Route
 from tenantproxy.dataplane.flow import OVER, UNWATCHED, Flow, Half, reset
+from tenantproxy.dataplane.insides import Insides
 from tenantproxy.dataplane.lingering import Lingering
 from tenantproxy.dataplane.listener import CLOSED
 from tenantproxy.dataplane.masks import (
@@ -40,6 +41,7 @@ from tenantproxy.dataplane.masks import (
     READ,
     WITH_FIN,
 )
+from tenantproxy.dataplane.tls_socket import LAST_WORD
 
 BUFFER_BYTES = 262_144
 """Longest read; 1 MiB measured worse for bulk (it leaves the CPU's cache)."""
@@ -79,6 +81,7 @@ class Pump:
         self.read, self.read_first = self._pump, self._first_byte
         self._buffer = bytearray(BUFFER_BYTES)
         self._view = memoryview(self._buffer)
+        self._insides = Insides(loop, self._pump, self._heard, self.touch, on_error)
         self._parts: dict[int, memoryview] = {}
         """The beginning of the buffer in lengths that came before: messages are often of one
         length, and to slice is 8 % of the user's instructions of a request."""
@@ -187,13 +190,18 @@ class Pump:
         if half.mask == READ:
             half.on = self.read
         self._pump(half, events)
+        self._heard(half, flow, before)
+
+    def _heard(self, half: Half, flow: Flow, before: int) -> bool:
+        """A server was read that had not answered; return True if it has now, or has ended."""
         if half.cell[0] != before:
             flow.answered = True
             flow.upstream.first_byte(monotonic_s() - flow.at_s)
         elif not half.eof:
-            return
+            return False
         if flow.endpoint.trouble is not None or flow.deadline_s:
             self.on_answer(flow)
+        return True
 
     # Everything but plain reading -------------------------------------------
 
@@ -248,11 +256,16 @@ class Pump:
             half.pending = pending[sent:]
             return
         half.pending = None
-        self._watch(half, 0 if half.eof or half.paused else READ)
         peer = half.peer
+        if half.eof and peer.eof:  # TLS's last word was pending
+            self.end(half.flow, _DONE)
+            return
+        self._watch(half, 0 if half.eof or half.paused else READ)
         if peer.paused:
             peer.paused = False
             self._watch(peer, IN | OUT if peer.pending else READ)
+            if peer.sealed:
+                self._insides.look(peer)
 
     def _breathe(self, half: Half) -> None:
         """Write again in a moment: the epoll knows nothing of memory and asks without end."""
@@ -271,7 +284,7 @@ class Pump:
             return
         half.eof = True
         peer = half.peer
-        if peer.eof:
+        if peer.eof and half.pending is None and not (peer.sealed and self._finish(peer)):
             self.end(half.flow, _DONE)
             return
         if half.mask == READ and not events & GONE:
@@ -279,15 +292,25 @@ class Pump:
             half.on = self._blocked
         else:
             self._watch(half, OUT if half.pending else 0)
+        if not peer.eof:
+            self._finish(peer)
+
+    def _finish(self, half: Half) -> bool:
+        """Say that nothing more comes; True: the last word of TLS has to wait for room."""
         try:
-            peer.sock.shutdown(socket.SHUT_WR)
+            half.sock.shutdown(socket.SHUT_WR)
+        except BlockingIOError:
+            half.pending = LAST_WORD
+            self._watch(half, OUT if half.eof or half.paused else IN | OUT)
+            return True
         except OSError:
-            peer.broken = True  # it was reset; its own event says so
+            half.broken = True  # it was reset; its own event says so
+        return False
 
     def _cannot_write(self, half: Half, lost: memoryview) -> None:
         """The half was reset. Pass on what it sent before; its peer need say no more."""
         half.pending = None
-        if half is half.flow.server and not half.flow.answered:
+        if half is half.flow.server and not half.flow.answered and lost is not LAST_WORD:
             half.flow.unsent = bytes(lost)  # another server may get it
         if half.eof:
             self._reset(half)
@@ -305,11 +328,10 @@ class Pump:
         """Return True from `join` until the flow ends."""
         return self._halves.get(flow.client.fd) is flow.client
 
-    def connecting(self, half: Half, on: Callable[[Half, int], None]) -> None:
-        """Call `on` when the half's connect has an outcome."""
+    def connecting(self, half: Half, on: Callable[[Half, int], None], mask: int = OUT) -> None:
+        """Call `on` with the events of the mask, as of a connect that has an outcome."""
         self._halves[half.fd] = half
-        self._epoll.register(half.fd, OUT)
-        half.mask = OUT
+        self._watch(half, mask)
         half.on = on
 
     def drop_server(self, flow: Flow) -> None:
@@ -317,8 +339,10 @@ class Pump:
         server = flow.server
         if server is not None:
             flow.server = None
+            if server.mask != UNWATCHED:
+                del self._halves[server.fd], server.on
             server.mask = OVER
-            del self._halves[server.fd], server.on, server.flow
+            del server.flow
             reset(server.sock)
 
     def join(self, flow: Flow) -> None:
@@ -329,9 +353,12 @@ class Pump:
         client.peer, server.peer = server, client
         client.cell, server.cell = route.bytes_in, route.bytes_out
         client.last_ms = server.last_ms = self.now_ms
-        client.read, server.read = self.read, self.read_first
+        client.read = self.read
+        server.read = self._insides.read_first if server.sealed else self.read_first
         self._halves[client.fd] = client
         self._halves[server.fd] = server
+        if server.sealed:
+            self._insides.look(server)
         if flow.unsent:
             server.pending, flow.unsent = memoryview(flow.unsent), b""
             client.paused = True
@@ -366,6 +393,8 @@ class Pump:
         if half is not flow.client and not flow.answered and self.on_early_reset(flow):
             return
         assert flow.server is not None  # noqa: S101 - for the type checker
+        if peer.sealed:  # its last word may be pending: there may be room for it all the while
+            self._unwatch(peer)
         self._forget(flow, flow.client, flow.server)
         half.sock.close()
         self._lingering.reset(peer.sock)

@@ -1,13 +1,17 @@
 """Has a byte gone either way? Asked of the kernel, for flows that are to be tried again.
 
 What user space knows is not enough: of what it wrote it does not know what
-the kernel still has, and the kernel relay passes bytes without a word.
+the kernel still has, and the kernel relay passes bytes without a word. With TLS the kernel knows
+too much: handshakes and tickets; there the socket that encrypts is asked.
 """
 
 from __future__ import annotations
 
-from tenantproxy.dataplane.flow import Flow, unacknowledged
+from typing import cast
+
+from tenantproxy.dataplane.flow import Flow, unacknowledged, unread
 from tenantproxy.dataplane.relay.tcp_info import TcpInfo
+from tenantproxy.dataplane.tls_socket import TlsSocket
 
 _SYN = 1
 """Which counts as a byte that was acknowledged."""
@@ -18,6 +22,8 @@ def server_spoke(flow: Flow) -> bool:
     server = flow.server
     if flow.answered or server is None or server.eof:
         return True
+    if server.sealed:  # tickets came unasked; what else came was read, or waits
+        return unread(server.fd)
     try:
         return TcpInfo(server.sock).received > flow.heard_bytes
     except OSError:
@@ -33,6 +39,8 @@ def client_was_heard(flow: Flow) -> bool:
     server = flow.server
     if server is None:
         return True
+    if server.sealed:
+        return cast("TlsSocket", server.sock).spoken
     fin = flow.client.eof and not server.broken  # passed on, and counts as a byte
     try:
         taken = unacknowledged(server.fd) + TcpInfo(server.sock).acknowledged

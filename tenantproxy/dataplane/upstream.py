@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections import OrderedDict
 
     from tenantproxy.dataplane.flow import Flow
+    from tenantproxy.dataplane.tls_contexts import Seal
 
 _SUM = len(counters.BUCKETS_S) + 1
 _CONNECT = int(counters.Upstream.CONNECT)  # an IntEnum is slower as an index
@@ -39,8 +40,8 @@ class Upstream:
 
     __slots__ = (
         "_away", "at", "balancer", "budget", "cells", "endpoints", "first_byte_s", "id", "keyed",
-        "limit", "name", "queue_s", "queue_size", "report", "retrying", "timeout_s", "tries",
-        "waiting", "words",
+        "limit", "name", "queue_s", "queue_size", "report", "retrying", "seal", "send_proxy", "timeout_s",
+        "tries", "waiting", "warm", "words",
     )  # fmt: skip
 
     def __init__(self, order: UpstreamOrder, words: counters.CounterFile) -> None:
@@ -58,6 +59,8 @@ class Upstream:
         """Attempts under way that follow a failed one."""
         self.waiting: OrderedDict[Flow, float] | None = None
         """Who waits for a slot, since when; the first is the next. Few upstreams ever need one."""
+        self.seal: Seal | None = None
+        """TLS to the endpoints, see `TlsContexts.renew`."""
         self.balancer: Balancer = make_balancer("round_robin", (), random_turn())
         self.apply(order)
 
@@ -72,6 +75,8 @@ class Upstream:
         self.limit = order.max_connections
         self.queue_size = order.queue_size
         self.queue_s = order.queue_timeout_s
+        self.warm = order.warm
+        self.send_proxy = order.send_proxy
         known: dict[int, Endpoint] = {}
         for wanted in order.endpoints:
             endpoint = known.get(wanted.id) or self._endpoint(wanted)

@@ -115,7 +115,9 @@ class KernelRelay:
         """Begin in the pump, on trial."""
         self._pump.join(flow)
         # A socket that another process may have too does not leave the maps when we close it.
-        if not self.linking or flow.adopted or flow.client.mask == OVER:
+        # What is encrypted in user space cannot be passed on by the kernel.
+        left = flow.adopted or (flow.server is not None and flow.server.sealed)
+        if left or not self.linking or flow.client.mask == OVER:
             return
         if ROUND_TRIPS:
             self._trial.begin(flow)
