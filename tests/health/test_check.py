@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import resource
+import socket
 import ssl
+import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -313,16 +316,31 @@ async def test_nginx_passes_with_tls_and_proxy_protocol_as_it_is_set_up(
         assert not (await check(http(listens["tls"]), PLENTY_S)).passed
 
 
+@contextlib.contextmanager
+def haproxy(folder):
+    """Run a HAProxy that wants the header; its socket is ours, so nobody else gets the port."""
+    with socket.create_server((HOST, 0)) as listener:
+        (folder / "haproxy.cfg").write_text(
+            f"defaults\n    mode http\n    timeout client 9s\n    timeout server 9s\n"
+            f"    timeout connect 9s\nfrontend web\n    bind fd@{listener.fileno()} accept-proxy\n"
+            f"    http-request return status 204\n"
+        )
+        command = [programs.need("haproxy"), "-db", "-f", str(folder / "haproxy.cfg")]
+        with (folder / "haproxy.log").open("wb") as log:
+            process = subprocess.Popen(
+                command, stdout=log, stderr=log, pass_fds=[listener.fileno()]
+            )
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            process.kill()
+            process.wait()
+
+
 @pytest.mark.parametrize("version", ["v1", "v2"])
 async def test_haproxy_accepts_the_header(tmp_path, version):
-    port = ports.block(1)
-    (tmp_path / "haproxy.cfg").write_text(
-        f"defaults\n    mode http\n    timeout client 9s\n    timeout server 9s\n"
-        f"    timeout connect 9s\nfrontend web\n    bind 127.0.0.1:{port} accept-proxy\n"
-        f"    http-request return status 204\n"
-    )
-    command = [programs.need("haproxy"), "-db", "-f", str(tmp_path / "haproxy.cfg")]
-    async with programs._server(command, port, tmp_path / "haproxy.log"):
+    with haproxy(tmp_path) as port:
         result = await check(http(port, send_proxy=version), PLENTY_S)
-        assert result.reason == "GET / said 204"
+        log = (tmp_path / "haproxy.log").read_text()
+        assert result.reason == "GET / said 204", log
         assert not (await check(http(port), PLENTY_S)).passed
