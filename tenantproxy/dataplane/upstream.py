@@ -40,8 +40,8 @@ class Upstream:
 
     __slots__ = (
         "_away", "at", "balancer", "budget", "cells", "endpoints", "first_byte_s", "id", "keyed",
-        "limit", "name", "queue_s", "queue_size", "report", "retrying", "seal", "send_proxy", "timeout_s",
-        "tries", "waiting", "warm", "words",
+        "limit", "name", "queue_s", "queue_size", "report", "retrying", "seal", "send_proxy",
+        "timeout_s", "tries", "waiting", "warm", "words",
     )  # fmt: skip
 
     def __init__(self, order: UpstreamOrder, words: counters.CounterFile) -> None:
