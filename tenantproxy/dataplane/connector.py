@@ -13,7 +13,7 @@ import _socket
 import errno
 import socket
 from asyncio import AbstractEventLoop
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from tenantproxy.clock import monotonic_s
@@ -39,7 +39,6 @@ from tenantproxy.dataplane.upstream import Upstream, reason_of
 
 _IN_PROGRESS = errno.EINPROGRESS
 _OPENED = int(Route.OPENED)  # an IntEnum is slower as an index
-_SLOTS = int(counters.Upstream.SLOTS)
 _RETRIES = int(counters.Upstream.RETRIES)
 _RETRIES_DENIED = int(counters.Upstream.RETRIES_DENIED)
 _ENDPOINT_OPENED, _ENDPOINT_CLOSED, _ENDPOINT_FAILED = map(int, counters.Endpoint)
@@ -86,6 +85,8 @@ class Connector:
         self._queueing = Queueing(loop, peers, self.begin, self.reject)
         self.leave = self._queueing.leave
         """Call when a flow that has a slot ends."""
+        self.in_time = self._deadlines.drop
+        """Call when a connected flow that has a deadline ends."""
         pump.on_answer = self._answered
         pump.on_early_reset = self._reset_early
 
@@ -119,13 +120,11 @@ class Connector:
             self._holding.forget(flow)
         self._on_reject(flow, word)
 
-    def ended(self, flow: Flow) -> None:
-        """A flow that was connected has ended."""
-        endpoint = flow.endpoint
-        endpoint.live -= 1
-        endpoint.cells[_ENDPOINT_CLOSED] += 1
-        if flow.deadline_s:
-            self._deadlines.drop(flow)
+    def limited(self, upstream: Upstream, flows: Iterable[Flow]) -> None:
+        """The upstream has got a limit: those of these flows that are on it have a slot now."""
+        for flow in flows:
+            if flow.server is not None and flow.upstream is upstream:
+                self._queueing.have(flow)
 
     def changed(self, upstream_ids: set[int]) -> None:
         """Something about these upstreams changed: see who may begin now."""
@@ -147,19 +146,13 @@ class Connector:
             self._nobody(flow, None, "unknown")
             return
         flow.upstream = upstream
-        if not flow.slot:
-            if upstream.limit:
-                if not self._queueing.enter(flow, upstream):
-                    return
-            else:
-                upstream.cells[_SLOTS] += 1
-                flow.slot = True
+        if upstream.limit and not flow.slot and not self._queueing.enter(flow, upstream):
+            return
         while len(flow.tried) < upstream.tries:
-            balancer = upstream.balancer
-            if balancer.keyed:
-                endpoint = balancer.pick(flow.tried, client_key(flow.client.sock))
+            if upstream.keyed:
+                endpoint = upstream.balancer.pick(flow.tried, client_key(flow.client.sock))
             else:
-                endpoint = balancer.pick(flow.tried)
+                endpoint = upstream.balancer.pick(flow.tried)
             if endpoint is None or (flow.tried and not self._may_retry(upstream)):
                 break
             if not (reason := self._try(flow, endpoint)):
@@ -319,8 +312,7 @@ class Connector:
 
     def _answered(self, flow: Flow) -> None:
         self._reports.answered(flow.endpoint)
-        if flow.deadline_s:
-            self._deadlines.drop(flow)
+        self._deadlines.drop(flow)
 
     def _reset_early(self, flow: Flow) -> bool:
         """Return True when the flow is tried elsewhere; False: the reset is the client's too."""
@@ -356,7 +348,8 @@ class Connector:
             return False
         if not self._relay.mover.release(flow):
             return False
-        self.ended(flow)
+        endpoint.live -= 1
+        endpoint.cells[_ENDPOINT_CLOSED] += 1
         flow.tried = tried
         flow.said_bytes = 0
         # Not in this batch of events, see `Pump.later`; a deadline passes outside of any.

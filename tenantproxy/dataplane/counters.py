@@ -119,7 +119,7 @@ class Upstream(IntEnum):
     FIRST_BYTE = 8 + 24
     """First bucket of the time from connected to the upstream's first byte; then microseconds."""
     SLOTS = 48
-    """Gauge: slots of `max_connections` taken; counted with and without a limit."""
+    """Gauge: slots of `max_connections` taken; counted only while there is a limit."""
     WAITING = 49
     """Gauge: connections that wait for a slot."""
     SPARES = 50

@@ -17,7 +17,7 @@ from tenantproxy.clock import monotonic_s
 from tenantproxy.dataplane import messages as m
 from tenantproxy.dataplane.acceptor import Acceptor
 from tenantproxy.dataplane.connector import Connector
-from tenantproxy.dataplane.counters import CounterFile, Header
+from tenantproxy.dataplane.counters import CounterFile, Endpoint, Header
 from tenantproxy.dataplane.counters import Listener as Word
 from tenantproxy.dataplane.ending import Drain, IdleSweeps, last_ms
 from tenantproxy.dataplane.fallback import Fallbacks
@@ -38,6 +38,7 @@ from tenantproxy.model.spec import RelayMode
 
 _ACCEPTED = int(Word.ACCEPTED)  # an IntEnum is slower as an index
 _LAST_MS = int(Word.LAST_MS)
+_ENDPOINT_CLOSED = int(Endpoint.CLOSED)
 _CONNECTIONS = int(Header.CONNECTIONS)
 
 
@@ -169,7 +170,11 @@ class Engine:
             changed.add(order.id)
             self._fallbacks.learn(order)
             if (known := self._upstreams.get(order.id)) is not None:
+                had_no_limit = not known.limit
                 known.apply(order)
+                if known.limit and had_no_limit:
+                    for listener in self._listeners.values():
+                        self._connector.limited(known, listener.flows)
             else:
                 known = self._upstreams[order.id] = Upstream(order, self._counters)
             known.seal, wrong = self._contexts.renew(known.seal, order.tls)
@@ -268,7 +273,11 @@ class Engine:
 
     def _ended(self, flow: Flow, word: int) -> None:
         self._relay.forget(flow)
-        self._connector.ended(flow)
+        endpoint = flow.endpoint
+        endpoint.live -= 1
+        endpoint.cells[_ENDPOINT_CLOSED] += 1
+        if flow.deadline_s:
+            self._connector.in_time(flow)
         self._over(flow, word)
 
     def _over(self, flow: Flow, word: int) -> None:

@@ -27,6 +27,8 @@ BATCH = 64
 """Flows that begin at once when many slots become free; the next ones after other work."""
 STEPS = 3
 """Times that the last slot is tried to be had when another worker tries in the same moment."""
+NO_LIMIT = 1 << 62
+"""While those who waited begin, for their limit has gone."""
 
 _SLOTS, _WAITING = int(counters.Upstream.SLOTS), int(counters.Upstream.WAITING)
 
@@ -74,6 +76,12 @@ class Queueing:
         self._full.add(upstream)
         self._look_later()
         return False
+
+    def have(self, flow: Flow) -> None:
+        """The flow was there before the limit: it has a slot now, be there room or not."""
+        if not flow.slot:
+            flow.slot = True
+            flow.upstream.cells[_SLOTS] += 1
 
     def leave(self, flow: Flow) -> None:
         """Give the flow's slot back."""
@@ -124,10 +132,8 @@ class Queueing:
 
     def _take(self, upstream: Upstream) -> bool:
         """Take a slot if all workers together stay within the limit."""
-        cells, limit, at = upstream.cells, upstream.limit, upstream.at + _SLOTS
-        if not limit:
-            cells[_SLOTS] += 1
-            return True
+        cells, at = upstream.cells, upstream.at + _SLOTS
+        limit = upstream.limit or NO_LIMIT
         for _ in range(STEPS):
             if cells[_SLOTS] + self._peers.total(at) >= limit:
                 return False

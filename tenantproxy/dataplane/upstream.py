@@ -38,9 +38,9 @@ class Upstream:
     """Replaced in place by `apply`: live connections keep the endpoint they are on."""
 
     __slots__ = (
-        "_away", "at", "balancer", "budget", "cells", "endpoints", "first_byte_s", "id", "limit",
-        "name", "queue_s", "queue_size", "report", "retrying", "seal", "send_proxy", "timeout_s",
-        "tries", "waiting", "warm", "words",
+        "_away", "at", "balancer", "budget", "cells", "endpoints", "first_byte_s", "id", "keyed",
+        "limit", "name", "queue_s", "queue_size", "report", "retrying", "seal", "send_proxy",
+        "timeout_s", "tries", "waiting", "warm", "words",
     )  # fmt: skip
 
     def __init__(self, order: UpstreamOrder, words: counters.CounterFile) -> None:
@@ -90,6 +90,8 @@ class Upstream:
         self._away = {number: one for number, one in self._away.items() if one.live}
         self.endpoints = known
         self.balancer = make_balancer(order.balance, tuple(known.values()), self.balancer.turn)
+        self.keyed = self.balancer.keyed
+        """Of the balancer, at hand."""
 
     def retire(self) -> None:
         """Count into nothing from now on: the blocks may soon be another upstream's."""

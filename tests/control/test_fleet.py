@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,10 +17,10 @@ class Heard:
     def __init__(self):
         self.ready, self.lost = [], []
 
-    def fleet(self, count):
+    def fleet(self, count, *, shared=True):
         return Fleet(
             count,
-            shared=True,
+            shared=shared,
             on_ready=self.ready.append,
             on_lost=lambda index, why: self.lost.append((index, why)),
             on_report=lambda *_: None,
@@ -32,8 +33,8 @@ async def started():
     background = Background(lambda name, error: heard.lost.append((name, error)))
     fleets = []
 
-    def start(count):
-        fleets.append(heard.fleet(count))
+    def start(count, **changes):
+        fleets.append(heard.fleet(count, **changes))
         fleets[-1].start(background)
         return fleets[-1], heard
 
@@ -50,6 +51,17 @@ async def started():
 def test_the_pause_doubles_with_each_early_death_up_to_a_limit():
     assert [respawn_pause_s(n) for n in range(5)] == [0.0, 0.1, 0.2, 0.4, 0.8]
     assert respawn_pause_s(50) == LONGEST_PAUSE_S
+
+
+@pytest.mark.parametrize("shared", [True, False])
+async def test_workers_see_all_others_and_take_turns_only_at_shared_sockets(started, shared):
+    fleet, heard = started(3, shared=shared)
+    await until(lambda: len(heard.ready) == 3)
+    for worker in fleet.workers:
+        arguments = Path(f"/proc/{worker.process.pid}/cmdline").read_text().split("\0")
+        others = [one.counters_fd for one in fleet.workers if one is not worker]
+        assert f"--peer-fds={','.join(map(str, others))}" in arguments
+        assert ("--shared" in arguments) == shared
 
 
 async def test_every_worker_becomes_ready(started):

@@ -283,10 +283,16 @@ def two_rigs() -> Iterator[tuple[Rig, Rig]]:
 class Process(Sockets):
     """A real worker process at the other end of a channel."""
 
-    def __init__(self, limit_fds: int | None = None) -> None:
+    def __init__(
+        self,
+        limit_fds: int | None = None,
+        *,
+        counters: tuple[CounterFile, int] | None = None,
+        peer_fds: Sequence[int] = (),
+    ) -> None:
         super().__init__()
         ours, theirs = channel_pair()
-        counters, fd = CounterFile.create("test")
+        counters, fd = counters or CounterFile.create("test")
         self.books = Books(counters)
         self.reports: list[m.Message] = []
         self.lost = False
@@ -297,8 +303,9 @@ class Process(Sockets):
                 *limit,
                 *(sys.executable, "-m", "tenantproxy.dataplane.worker"),
                 *("--channel-fd", str(theirs.fileno()), "--counters-fd", str(fd), "--index", "0"),
+                *("--peer-fds", ",".join(map(str, peer_fds))),
             ),
-            pass_fds=(theirs.fileno(), fd),
+            pass_fds=(theirs.fileno(), fd, *peer_fds),
         )
         theirs.close()
         os.close(fd)
@@ -326,8 +333,8 @@ class Process(Sockets):
 
 
 @asynccontextmanager
-async def a_worker(limit_fds: int | None = None) -> AsyncIterator[Process]:
-    process = Process(limit_fds)
+async def a_worker(limit_fds: int | None = None, **changes: object) -> AsyncIterator[Process]:
+    process = Process(limit_fds, **changes)  # type: ignore[arg-type]
     try:
         await process.said(m.Ready)
         yield process

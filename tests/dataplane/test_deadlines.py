@@ -158,3 +158,16 @@ async def test_connects_and_first_bytes_are_swept_together(rig):
     assert rig.books.ends(1) == {"first_byte_timeout": 1}
     assert rig.books.ends(2) == {"!connect_failed": 1}
     assert waiting(rig) == 0
+
+
+@pytest.mark.parametrize("mover", ["kernel"], indirect=True)
+async def test_a_flow_that_the_kernel_moves_is_not_tried_elsewhere(rig):
+    """An open socket does not leave the kernel's maps; but no flow is linked before it spoke."""
+    servers = rig.listening(), rig.listening()
+    client = await rig.connect(serve(rig, *servers))
+    await rig.accept_any(*servers)
+    await until(lambda: rig.engine._relay.linked == 1)
+    assert await was_reset(client)
+    assert rig.books.ends() == {"first_byte_timeout": 1}
+    assert rig.books.errors() == {"timeout": 1}
+    assert rig.engine._relay.linked == 0

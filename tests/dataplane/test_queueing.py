@@ -65,19 +65,31 @@ def nobody_comes(server: socket.socket) -> bool:
     return True
 
 
-async def test_slots_are_counted_with_and_without_a_limit(rig, server):
-    rig.upstreams(upstream(1, port_of(server)))
+async def test_a_limit_that_comes_counts_those_that_are_there(rig, server):
+    hole = await rig.black_hole()
+    rig.upstreams(upstream(1, port_of(server)), upstream(2, hole))
     port = rig.open(listener(1, {1: 1}))
+    other = rig.open(listener(2, {2: 1}))
     pairs = [await rig.pair(port, server) for _ in range(3)]
-    assert slots(rig) == 3
+    await until(lambda: rig.books.route()[0] == 3)
     for sock in pairs[0]:
         sock.close()
-    await until(lambda: slots(rig) == 2)
-    rig.upstreams(limit(server, 2))  # in force for those that are there
+    await until(lambda: rig.engine.flows == 2)
+    assert slots(rig) == 0  # without a limit it would cost something and be of no use
+    for _ in range(2):  # to say it twice is to say it once
+        rig.upstreams(limit(server, 2))
+        assert slots(rig) == 2
     assert await was_reset(await rig.connect(port))
     assert rig.books.ends() == {"done": 1, "!upstream_full": 1}
-    rig.order(m.EndConnections((1,), "kill", 0, forget=False))
-    assert slots(rig) == 0
+    await rig.connect(other)
+    await until(lambda: len(rig.engine._connector._deadlines) == 1)
+    rig.upstreams(upstream(2, hole, max_connections=5))
+    assert rig.books.upstream(Upstream.SLOTS, 2) == 1  # it connects
+    for order in (upstream(1, port_of(server)), limit(server, 2)):  # goes, and comes again
+        rig.upstreams(order)
+        assert slots(rig) == 2
+    rig.order(m.EndConnections((1, 2), "kill", 0, forget=False))
+    assert slots(rig) == rig.books.upstream(Upstream.SLOTS, 2) == 0
 
 
 async def test_without_a_queue_one_too_many_is_refused(rig, server):
@@ -169,6 +181,7 @@ async def test_a_limit_that_is_raised_or_goes_lets_those_who_wait_begin(rig, ser
     for _ in range(4):
         await rig.connect(port)
     await until(lambda: waiting(rig) == 4)
+    rig.engine._connector._queueing._poll.cancel()  # not by looking every now and then
     rig.upstreams(limit(server, most, size=9))
     for _ in range(4):
         await rig.accept(server)
@@ -234,6 +247,30 @@ async def test_a_slot_given_back_in_another_worker_is_noticed():
         await send(client, b"mine")
         assert await receive(await one.accept(server), 4) == b"mine"
         assert (slots(one), slots(other)) == (0, 1)
+
+
+async def test_nobody_overtakes_who_waits_for_a_slot_that_another_worker_has_given_back():
+    with two_rigs() as (one, other):
+        server = one.listening()
+        ports = []
+        for rig in (one, other):
+            rig.upstreams(limit(server, 1, size=9))
+            ports.append(rig.open(listener(1, {1: 1})))
+        first = await one.pair(ports[0], server)
+        early = await other.connect(ports[1])
+        await until(lambda: waiting(other) == 1)
+        queueing = other.engine._connector._queueing
+        queueing._poll.cancel()
+        for sock in first:
+            sock.close()
+        await until(lambda: slots(one) == 0)
+        late = await other.connect(ports[1])
+        await until(lambda: other.books.accepted() == 2)
+        assert waiting(other) == 2
+        await send(early, b"early")
+        await send(late, b"late")
+        queueing._look()
+        assert await receive(await one.accept(server), 5) == b"early"
 
 
 async def test_without_a_queue_the_slots_of_other_workers_count_too():

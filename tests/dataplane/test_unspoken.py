@@ -97,6 +97,19 @@ async def test_what_a_client_says_at_the_moment_of_the_reset_reaches_the_next_se
     assert rig.books.route()[2:] == (15, 6)
 
 
+async def test_the_next_server_may_say_fin_before_the_client_does(rig, port, servers):
+    client, end, other = await reached(rig, port, servers)
+    client.send(b"hello")
+    reset(end)
+    second = await rig.accept(other)
+    second.shutdown(socket.SHUT_WR)
+    assert await receive_all(client) == b""
+    await send(client, b", and more")
+    assert await receive(second, 15) == b"hello, and more"
+    client.close()
+    assert await receive_all(second) == b""
+
+
 async def test_a_client_that_spoke_first_and_then_said_fin_loses_neither(rig, port, servers):
     client, end, other = await reached(rig, port, servers)
     client.send(b"all of it")
@@ -202,6 +215,7 @@ async def test_resets_use_up_the_tries(rig):
         reset(end)
     assert await was_reset(client)
     assert len(met) == 3
+    assert rig.books.ends() == {"upstream_reset": 1}
     assert rig.books.errors() == {"early_reset": 3}
 
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from tenantproxy.dataplane import messages as m
+from tenantproxy.dataplane.counters import CounterFile
 from tenantproxy.dataplane.worker import EXIT_ORPHANED
 from tests.dataplane.support import (
     a_worker,
@@ -40,6 +41,29 @@ async def test_a_worker_serves_and_quits_with_0():
         assert await was_reset(client)
         assert worker.lost
         assert worker.books.ends() == {"shutdown": 1}
+
+
+async def test_workers_that_share_no_socket_share_the_limit_of_an_upstream():
+    files = [CounterFile.create("test") for _ in range(2)]
+    seen = [os.dup(fd) for _, fd in files]
+    async with (
+        a_worker(counters=files[0], peer_fds=seen[1:]) as one,
+        a_worker(counters=files[1], peer_fds=seen[:1]) as other,
+    ):
+        server = one.listening()
+        order = upstream(1, port_of(server), max_connections=1)
+        ports = [await worker.open(listener(1, {1: 1}), [order]) for worker in (one, other)]
+        client = await one.connect(ports[0])
+        end = await one.accept(server)
+        assert await was_reset(await other.connect(ports[1]))
+        await until(lambda: other.books.ends() == {"!upstream_full": 1})
+        client.close()
+        end.close()
+        await until(lambda: one.books.ends() == {"done": 1})
+        await other.connect(ports[1])
+        await one.accept(server)
+    for fd in seen:
+        os.close(fd)
 
 
 async def test_signals_meant_for_people_do_nothing():
