@@ -287,13 +287,23 @@ class Pump:
         if peer.eof and half.pending is None and not (peer.sealed and self._finish(peer)):
             self.end(half.flow, _DONE)
             return
+        if peer.eof:
+            self._await_last_word(half, peer)
+            return
         if half.mask == READ and not events & GONE:
             half.mask = 0  # for us; an RST is an edge, which the epoll reports
             half.on = self._blocked
         else:
             self._watch(half, OUT if half.pending else 0)
-        if not peer.eof:
-            self._finish(peer)
+        self._finish(peer)
+
+    def _await_last_word(self, half: Half, peer: Half) -> None:
+        """Both have ended, and TLS's last word to one waits for room; `_flush` ends the flow."""
+        plain, sealed = (peer, half) if half.sealed else (half, peer)
+        self._unwatch(plain)  # it has nothing to say but that FINs went both ways: HUP
+        self._watch(sealed, OUT)
+        if half.sealed:
+            self._finish(plain)
 
     def _finish(self, half: Half) -> bool:
         """Say that nothing more comes; True: the last word of TLS has to wait for room."""

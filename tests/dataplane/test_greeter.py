@@ -220,6 +220,33 @@ async def test_a_client_that_has_left_meanwhile_ends_as_gone(rig, monkeypatch):
     assert await was_reset(await rig.accept(server))
 
 
+@VERSIONS
+async def test_the_header_is_no_byte_of_the_client_that_would_forbid_a_try_elsewhere(rig, version):
+    one, other = rig.listening(), rig.listening()
+    port = open_port(rig, upstream(1, port_of(one), port_of(other), send_proxy=version))
+    for _ in range(2):
+        client = await rig.connect(port)
+        for server in (one, other) * 2:
+            try:
+                sock, _ = server.accept()
+            except BlockingIOError:
+                await asyncio.sleep(0.05)
+                continue
+            await receive(rig.keep(sock), 16)
+            reset(sock)
+            break
+        else:
+            pytest.fail("nobody came")
+        await asyncio.sleep(0.05)
+        again = await rig.accept(other if server is one else one)
+        await send(client, b"question")
+        assert (await receive(again, 28 + 8 if version == "v2" else 16)).startswith(
+            b"PROXY" if version == "v1" else b"\r\n\r\n\0"
+        )
+    assert rig.books.errors() == {"early_reset": 2}
+    assert rig.books.ends() == {}
+
+
 # TLS ------------------------------------------------------------------------------------
 
 
@@ -272,10 +299,17 @@ async def test_a_server_without_tls_fails_the_try(rig, pki, speaks_first):
     assert "wrong version number" in rig.notices("upstream_tls")[0].detail
 
 
-async def test_a_server_that_never_shakes_hands_costs_the_deadline_of_the_try(rig, pki, server):
+@pytest.mark.parametrize("warm", [0, 1])
+async def test_a_server_that_never_shakes_hands_costs_the_deadline_of_the_try(
+    rig, pki, server, warm
+):
     silent = rig.listening()
-    order = upstream(1, port_of(silent), server.port, tls=pki.order(), connect_timeout_s=0.3)
-    port = open_port(rig, order)
+    order = upstream(
+        1, port_of(silent), server.port, tls=pki.order(), connect_timeout_s=0.3, warm=warm
+    )
+    rig.upstreams(order)
+    await until(lambda: rig.books.counters.upstream(1)[Upstream.SPARES] == 2 * warm)
+    port = rig.open(listener(1, {1: 1}))
     for _ in range(2):
         await rig.connect(port)
         await server.accept()

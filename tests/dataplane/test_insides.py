@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tenantproxy.dataplane.counters import Upstream
 from tests.dataplane.support import (
     listener,
+    port_of,
     receive,
     receive_all,
     reset,
@@ -196,8 +197,41 @@ async def test_the_client_may_send_after_the_servers_end_of_input(rig, pki, serv
     assert rig.books.ends() == {"done": 1}
 
 
+async def test_what_stays_inside_after_a_full_read_is_read_too(rig, pki, server):
+    """All of it was in one record: the kernel has nothing more to tell."""
+    client, end = await pair(rig, open_port(rig, pki, server), server)
+    await asyncio.sleep(0.05)
+    (flow,) = rig.engine._listeners[1].flows
+    for size in (100, 1000, 5000):
+        flow.server.size = size
+        end.sendall(b"x" * 16_000)
+        assert await receive(client, 16_000) == b"x" * 16_000
+
+
+async def test_a_greeting_that_comes_with_the_last_of_the_handshake_is_heard(rig, pki):
+    """Of that no event tells: the handshake has read it."""
+    listening = rig.listening()
+    rig.upstreams(upstream(1, port_of(listening), tls=pki.order()))
+    port = rig.open(listener(1, {1: 1}))
+    client = await rig.connect(port)
+    end = await rig.accept(listening)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = pki.server_context(version="TLSv1_2").wrap_bio(incoming, outgoing, server_side=True)
+    done = False
+    while not done:
+        incoming.write(await asyncio.get_running_loop().sock_recv(end, 65_536))
+        try:
+            tls.do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+        else:
+            done = True
+            tls.write(b"220 ready\r\n")
+        await send(end, outgoing.read())
+    assert await receive(client, 11) == b"220 ready\r\n"
+
+
 async def test_a_server_that_speaks_first_is_heard_at_once(rig, pki, server):
-    """Its greeting may come with the last of the handshake: of that no event tells."""
     rig.upstreams(upstream(1, server.port, tls=pki.order()))
     port = rig.open(listener(1, {1: 1}))
 
@@ -289,36 +323,74 @@ async def test_a_slow_server_does_not_make_us_hold_more_than_a_buffer(rig, pki, 
     await sending
 
 
-@pytest.mark.parametrize("server", [("TLSv1_3", True)], indirect=True)
-@pytest.mark.parametrize("close", [False, True])
-async def test_a_goodbye_for_which_there_is_no_room_comes_behind_the_last_byte(
-    rig, pki, server, close
-):
-    """The server, which has not read yet, may have said its own (`close`) before."""
+class NoRoom:
+    """A socket that takes nothing until it is told to."""
+
+    def __init__(self, raw) -> None:
+        self.raw = raw
+        self.full = True
+
+    def __getattr__(self, name):
+        return getattr(self.raw, name)
+
+    def send(self, data, flags):
+        if self.full:
+            raise BlockingIOError
+        return self.raw.send(data, flags)
+
+
+def say_goodbye(end: ssl.SSLSocket) -> None:
+    """Send close_notify, and wait in vain for the other one."""
+    end.settimeout(0.05)
+    with pytest.raises((ssl.SSLError, TimeoutError)):
+        end.unwrap()
+    end.settimeout(20)
+
+
+@pytest.mark.parametrize("server_ends", ["before", "meanwhile", "after"])
+async def test_a_goodbye_for_which_there_is_no_room_waits_for_it(rig, pki, server, server_ends):
     client, end = await pair(rig, open_port(rig, pki, server), server)
     (flow,) = rig.engine._listeners[1].flows
-    await asyncio.to_thread(end.sendall, b"hello")
-    assert await receive(client, 5) == b"hello"
-    flow.server.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
-    if close:
-        raw = flow.server.sock
-        raw._ended = raw.more = True
-        rig.engine._pump._insides.look(flow.server)
+    await send(client, b"all")
+    assert await asyncio.to_thread(end.recv, 100) == b"all"
+    raw = flow.server.sock._raw = NoRoom(flow.server.sock._raw)
+    if server_ends == "before":
+        await asyncio.to_thread(say_goodbye, end)
         assert await receive_all(client) == b""
-    sent = 0
-    while flow.server.pending is None:  # until exactly the last byte fits no more
-        await send(client, b"x" * 100)
-        sent += 100
-        await until(lambda sent=sent: rig.books.route()[2] == sent)
     client.shutdown(socket.SHUT_WR)
-    got = 0
-    while data := await asyncio.to_thread(end.recv, 65_536):
-        got += len(data)
-    assert got == sent
-    if not close:
-        await asyncio.to_thread(lambda: end.unwrap().close())
+    await until(lambda: flow.server.pending is not None)
+    if server_ends == "meanwhile":
+        await asyncio.to_thread(say_goodbye, end)
+        assert await receive_all(client) == b""
+    await asyncio.sleep(0.05)
+    assert rig.engine.flows == 1
+    raw.full = False
+    try:
+        assert await asyncio.to_thread(end.recv, 100) == b""  # a FIN alone would be an SSLEOFError
+    except ssl.SSLZeroReturnError:
+        assert server_ends != "after"  # how Python says the same when it has said goodbye itself
+    if server_ends == "after":
+        end.unwrap().close()
     await rig.quiet()
     assert rig.books.ends() == {"done": 1}
+
+
+@pytest.mark.parametrize("reset_by", ["client", "server"])
+async def test_a_reset_meanwhile_is_a_reset(rig, pki, server, reset_by):
+    client, end = await pair(rig, open_port(rig, pki, server), server)
+    (flow,) = rig.engine._listeners[1].flows
+    flow.server.sock._raw = NoRoom(flow.server.sock._raw)
+    client.shutdown(socket.SHUT_WR)
+    await until(lambda: flow.server.pending is not None)
+    if reset_by == "client":
+        reset(client)
+        with pytest.raises((ConnectionResetError, ssl.SSLEOFError)):
+            await asyncio.to_thread(end.recv, 100)
+    else:
+        reset(end)
+        assert await was_reset(client)
+    await rig.quiet()
+    assert list(rig.books.ends()) == [f"{'client' if reset_by == 'client' else 'upstream'}_reset"]
 
 
 async def test_flows_that_speak_tls_are_left_to_the_pump_and_end_as_others(rig, pki, server):
