@@ -247,6 +247,11 @@ class Rig(Sockets):
         client = await self.connect(port)
         return client, await self.accept(server)
 
+    async def joined(self) -> None:
+        """Return when the proxy knows of every connection that it has a server."""
+        flows = [flow for one in self.engine._listeners.values() for flow in one.flows]
+        await until(lambda: all(self.engine._pump.has(flow) for flow in flows))
+
     def said(self, kind: type[m.Report]) -> list[m.Report]:
         return [report for report in self.reports if isinstance(report, kind)]
 

@@ -244,6 +244,7 @@ async def test_an_early_reset_without_budget_is_the_clients(rig):
     rig.engine._upstreams[1].retrying = 3
     client = await rig.connect(port)
     end, _ = await rig.accept_any(server, other)
+    await rig.joined()
     reset(end)
     assert await was_reset(client)
     assert rig.books.ends() == {"upstream_reset": 1}

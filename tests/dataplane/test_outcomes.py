@@ -137,6 +137,7 @@ async def test_early_resets_are_told_though_connects_work_and_end_with_a_first_b
     port = rig.open(listener(1, {1: 1}))
     for number in range(1, 4):
         client, end = await rig.pair(port, server)
+        await rig.joined()
         reset(end)
         assert await was_reset(client)
         await until(lambda number=number: told(rig)[-1:] == [(8, number, "early_reset")])
@@ -153,6 +154,7 @@ async def test_a_clean_end_without_a_byte_ends_the_row(rig):
     rig.upstreams(upstream(1, port_of(server), report=True))
     port = rig.open(listener(1, {1: 1}))
     client, end = await rig.pair(port, server)
+    await rig.joined()
     reset(end)
     await until(lambda: told(rig) == [(8, 1, "early_reset")])
     client, end = await rig.pair(port, server)

@@ -43,7 +43,7 @@ async def reached(rig, port, servers):
     """Return a client, the server's end it got, and the server that it did not get."""
     client = await rig.connect(port)
     end, chosen = await rig.accept_any(*servers)
-    await until(lambda: any(rig.engine._pump.has(f) for f in rig.engine._listeners[1].flows))
+    await rig.joined()
     return client, end, servers[chosen is servers[0]]
 
 
@@ -197,7 +197,9 @@ async def test_a_client_that_resets_is_no_failure_of_the_server(rig, port, serve
 async def test_when_all_reset_the_client_is_reset(rig, port, servers):
     client, end, other = await reached(rig, port, servers)
     reset(end)
-    reset(await rig.accept(other))
+    second = await rig.accept(other)
+    await rig.joined()
+    reset(second)
     assert await was_reset(client)
     assert rig.books.ends() == {"upstream_reset": 1}
     assert rig.books.errors() == {"early_reset": 2}
@@ -212,6 +214,7 @@ async def test_resets_use_up_the_tries(rig):
     for _ in range(3):
         end, server = await rig.accept_any(*servers)
         met.add(server)
+        await rig.joined()
         reset(end)
     assert await was_reset(client)
     assert len(met) == 3
@@ -250,6 +253,7 @@ async def test_an_adopted_client_leaves_the_epoll_on_the_way(rig, port, servers)
     accepted = await rig.accept(elsewhere)
     rig.order(m.Adopt(1, 1), accepted.fileno())
     end, chosen = await rig.accept_any(*servers)
+    await rig.joined()
     reset(end)
     second = await rig.accept(servers[chosen is servers[0]])
     await send(client, b"hello")
