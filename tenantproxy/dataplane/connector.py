@@ -116,6 +116,8 @@ class Connector:
 
     def reject(self, flow: Flow, word: int) -> None:
         """End a flow that has no server socket."""
+        if flow.deadline_s:
+            self._deadlines.drop(flow)
         if flow.backoff_s:
             self._holding.forget(flow)
         self._on_reject(flow, word)
@@ -348,6 +350,7 @@ class Connector:
             return False
         if not self._relay.mover.release(flow):
             return False
+        self._deadlines.drop(flow)  # it was this connection's, and not the flow's
         endpoint.live -= 1
         endpoint.cells[_ENDPOINT_CLOSED] += 1
         flow.tried = tried

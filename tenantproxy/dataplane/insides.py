@@ -11,7 +11,7 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 
-from tenantproxy.dataplane.flow import Flow, Half
+from tenantproxy.dataplane.flow import OVER, Flow, Half
 from tenantproxy.dataplane.masks import IN
 
 
@@ -54,7 +54,8 @@ class Insides:
         """Read from a server that has not answered. Tickets come before, and are no answer."""
         flow, before = half.flow, half.cell[0]
         self._read(half, events)
-        if self._heard(half, flow, before) and half.mask & IN:
+        # It may be paused now, and is heard for the first time all the same.
+        if self._heard(half, flow, before) and half.mask != OVER:
             half.read = self.read
             if half.on is self.read_first:
                 half.on = self.read

@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 
 from tenantproxy.dataplane import messages as m
 from tenantproxy.dataplane.channel import Channel, channel_pair
@@ -66,6 +67,20 @@ class Sockets:
         sock = self.keep(socket.socket())
         sock.bind((HOST, 0))
         return port_of(sock)
+
+    def below_ephemeral(self) -> socket.socket:
+        """Return a bound socket on whose port no connect can meet itself.
+
+        What comes of a connect to it, refused or not, is known at once.
+        """
+        low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+        sock = self.keep(socket.socket())
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        for port in range(low - 1, 1023, -1):
+            with suppress(OSError):
+                sock.bind((HOST, port))
+                return sock
+        raise OSError("no port is free below those of connects")
 
     async def black_hole(self) -> int:
         """Return a port that answers no SYN: its queue is full."""
@@ -258,6 +273,17 @@ class Rig(Sockets):
     def notices(self, kind: str) -> list[m.Notice]:
         return [r for r in self.reports if isinstance(r, m.Notice) and r.kind == kind]
 
+    def left(self) -> list[str]:
+        """Return what is still counted of flows; nothing may be when all have ended."""
+        left = ["a deadline"] * len(self.engine._connector._deadlines)
+        for one in self.engine._upstreams.values():
+            for endpoint in (*one.endpoints.values(), *one._away.values()):
+                if endpoint.live:
+                    left.append(f"live {endpoint.live} of {endpoint.address}")
+            if one.retrying:
+                left.append(f"retrying {one.retrying} of {one.name}")
+        return left
+
     async def quiet(self) -> None:
         """Return when no connection is left."""
         await until(lambda: not self.engine.flows)
@@ -271,7 +297,9 @@ def a_rig(peers: Peers | None = None, counters: CounterFile | None = None) -> It
     finally:
         rig.engine.close()
         rig.close()
+        left = rig.left()
         del rig.engine, rig.books  # they hold the map of the counters
+    assert not left
 
 
 @contextmanager

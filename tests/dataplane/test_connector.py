@@ -241,12 +241,13 @@ async def test_an_early_reset_without_budget_is_the_clients(rig):
     server, other = rig.listening(), rig.listening()
     rig.upstreams(upstream(1, port_of(server), port_of(other), retry_budget=0.0))
     port = rig.open(listener(1, {1: 1}))
-    rig.engine._upstreams[1].retrying = 3
+    rig.engine._upstreams[1].retrying += 3
     client = await rig.connect(port)
     end, _ = await rig.accept_any(server, other)
     await rig.joined()
     reset(end)
     assert await was_reset(client)
+    rig.engine._upstreams[1].retrying -= 3
     assert rig.books.ends() == {"upstream_reset": 1}
     assert rig.books.upstream(Upstream.RETRIES_DENIED) == 1
 

@@ -6,12 +6,14 @@ import asyncio
 
 import pytest
 
+from tenantproxy.dataplane import messages as m
 from tenantproxy.dataplane.counters import Upstream
 from tests.dataplane.support import (
     listener,
     port_of,
     receive,
     receive_all,
+    reset,
     send,
     until,
     upstream,
@@ -116,6 +118,42 @@ async def test_a_silent_client_of_a_silent_server_is_tried_elsewhere(rig):
     assert rig.books.ends() == {}
     assert rig.books.errors() == {"timeout": 1}
     assert rig.books.upstream(Upstream.RETRIES) == 1
+
+
+@ON_TRIAL
+async def test_a_deadline_ends_with_the_connection_it_was_set_for(rig):
+    server = rig.listening()
+    port = serve(rig, server, rig.below_ephemeral())
+    for _ in range(2):  # in two turns the server was first once, and nobody was left behind it
+        client, end = await rig.pair(port, server)
+        reset(end)
+        assert await was_reset(client)
+    await rig.quiet()
+    assert waiting(rig) == 0
+    await asyncio.sleep(0.5)
+    assert rig.books.errors() == {"early_reset": 2, "refused": 2}
+    assert rig.left() == []
+
+
+@ON_TRIAL
+async def test_the_next_try_has_a_deadline_of_its_own(rig):
+    """The first connection's is far away; the second one is never greeted."""
+    server, mute = rig.listening(), rig.below_ephemeral()
+    mute.listen()
+    changes = {"first_byte_timeout_s": 60.0, "connect_timeout_s": 0.3}
+    port = serve(rig, server, mute, **changes)
+    while True:
+        client = await rig.connect(port)
+        end, chosen = await rig.accept_any(server, mute)
+        if chosen is server:
+            break
+    await until(lambda: waiting(rig) == rig.books.accepted())
+    tls = m.TlsOrder("", None, None, None, verify=False, version=1)
+    rig.upstreams(upstream(1, *map(port_of, (server, mute)), **changes, tls=tls))
+    reset(end)
+    await rig.accept(mute)
+    assert await was_reset(client)
+    assert rig.books.errors() == {"early_reset": 1, "timeout": 1}
 
 
 @BOTH

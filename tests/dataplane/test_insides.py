@@ -256,6 +256,30 @@ async def test_the_first_byte_is_one_of_the_servers_and_no_ticket(rig, pki, serv
     assert rig.books.histogram(Upstream.FIRST_BYTE) == 1
 
 
+def narrow_pair(rig, pki, server) -> tuple[socket.socket, int]:
+    """Return a client's socket, and the port to connect it to: little fits between them."""
+    listening = rig.listening()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    rig.upstreams(upstream(1, server.port, tls=pki.order()))
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    return client, rig.open(listener(1, {1: 1}), listening)
+
+
+async def test_the_first_byte_to_a_slow_client_is_counted_once(rig, pki, server):
+    client, port = narrow_pair(rig, pki, server)
+    client.connect(("127.0.0.1", port))
+    rig.keep(client)
+    end = await server.accept()
+    data = random.Random(4).randbytes(MIB)
+    telling = asyncio.ensure_future(asyncio.to_thread(end.sendall, data))
+    (flow,) = rig.engine._listeners[1].flows
+    await until(lambda: flow.client.pending is not None)
+    assert await receive(client, len(data)) == data
+    await telling
+    assert rig.books.histogram(Upstream.FIRST_BYTE) == 1
+
+
 async def test_a_reset_of_the_client_resets_the_server(rig, pki, server):
     client, end = await pair(rig, open_port(rig, pki, server), server)
     await send(client, b"part")

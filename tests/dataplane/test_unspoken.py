@@ -231,7 +231,11 @@ async def test_a_client_that_leaves_while_it_is_between_two_servers_is_found_out
     assert await receive_all(await rig.accept(other)) == b""
 
 
-async def test_a_flow_between_two_servers_can_be_killed(rig, port, servers, monkeypatch):
+@pytest.mark.parametrize("first_byte_s", [0.0, 60.0])
+async def test_a_flow_between_two_servers_can_be_killed(
+    rig, port, servers, monkeypatch, first_byte_s
+):
+    rig.upstreams(upstream(1, *map(port_of, servers), first_byte_timeout_s=first_byte_s))
     client, end, _ = await reached(rig, port, servers)
     calls = []
     later = SimpleNamespace(call_soon=lambda *call: calls.append(call))
@@ -245,6 +249,7 @@ async def test_a_flow_between_two_servers_can_be_killed(rig, port, servers, monk
     call(*arguments)  # and what was to come does not come
     del arguments
     assert rig.engine.flows == 0
+    assert rig.left() == []
 
 
 async def test_an_adopted_client_leaves_the_epoll_on_the_way(rig, port, servers):
