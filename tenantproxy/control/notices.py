@@ -29,7 +29,7 @@ class Notices:
         self._held_back.pop(key, None)
         self._next_s[key] = now_s + QUIET_S
         tenant, _, name = notice.subject.partition("/")
-        kind = "upstream" if notice.kind == "upstream_unreachable" else "listener"
+        kind = "upstream" if notice.kind.startswith("upstream_") else "listener"
         self._events.add(
             notice.kind,
             notice.detail,

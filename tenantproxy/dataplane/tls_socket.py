@@ -221,18 +221,22 @@ class TlsSocket:
     def _decrypt(self, view: memoryview, size: int) -> int:
         """Fill the view, unless what is there, or what there will be, ends before."""
         got = self._read_plain(view) if self._plain else 0
+        tls, incoming = self._tls, self._incoming
         drained = False
         count: int
         while got < size and not self._ended and self._error is None:
-            try:
-                count = self._tls.read(size - got, view[got:])  # type: ignore[assignment]
-            except ssl.SSLWantReadError:
+            # To be told so by OpenSSL, in an exception, was half the time of a short read.
+            if not incoming.pending and not tls.pending():
                 if drained and got:  # as far as the kernel knew; a FIN behind is an event
                     break
                 count = self._fill()
                 if not count:
                     break
                 drained = count < CIPHER_BYTES
+            try:
+                count = tls.read(size - got, view[got:])  # type: ignore[assignment]
+            except ssl.SSLWantReadError:
+                pass  # a part of a record, or a ticket
             except ssl.SSLZeroReturnError:
                 self._ended = True
             except ssl.SSLError as error:

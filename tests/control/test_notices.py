@@ -23,3 +23,9 @@ def test_subjects_do_not_silence_each_other():
         notices.add(0, Notice("upstream_unreachable", name, "refused", 1), 0.0)
     found = [(event.tenant, event.object) for event in events.after(0, 100)]
     assert found == [("acme", "upstream/v1"), ("acme", "upstream/v2"), ("other", "upstream/v1")]
+
+
+def test_notices_of_tls_are_about_the_upstream():
+    events = Events()
+    Notices(events).add(0, Notice("upstream_tls", "acme/v1", "certificate has expired", 1), 0.0)
+    assert [event.object for event in events.after(0, 100)] == ["upstream/v1"]

@@ -208,6 +208,18 @@ async def test_what_stays_inside_after_a_full_read_is_read_too(rig, pki, server)
         assert await receive(client, 16_000) == b"x" * 16_000
 
 
+async def test_what_was_inside_a_paused_server_is_read_when_its_client_takes_more(rig, pki, server):
+    client, end = await pair(rig, open_port(rig, pki, server), server)
+    await asyncio.sleep(0.05)
+    (flow,) = rig.engine._listeners[1].flows
+    flow.server.size = 1000
+    flow.client.sock = full = NoRoom(flow.client.sock)
+    end.sendall(b"x" * 16_000)  # one record
+    await until(lambda: flow.client.pending is not None)
+    full.full = False
+    assert await receive(client, 16_000) == b"x" * 16_000
+
+
 async def test_a_greeting_that_comes_with_the_last_of_the_handshake_is_heard(rig, pki):
     """Of that no event tells: the handshake has read it."""
     listening = rig.listening()
