@@ -22,7 +22,7 @@ from tenantproxy.dataplane.client import client_key
 from tenantproxy.dataplane.counters import Route
 from tenantproxy.dataplane.deadlines import Deadlines
 from tenantproxy.dataplane.endpoint import Endpoint
-from tenantproxy.dataplane.flow import Flow, Half, Socket, met_itself, unread
+from tenantproxy.dataplane.flow import Flow, Half, Socket, connect_outcome, met_itself, unread
 from tenantproxy.dataplane.greeter import Greeter
 from tenantproxy.dataplane.holding import Holding
 from tenantproxy.dataplane.lending import LendingPump
@@ -34,6 +34,7 @@ from tenantproxy.dataplane.peers import Peers
 from tenantproxy.dataplane.queueing import Queueing
 from tenantproxy.dataplane.relay.switch import RelaySwitch
 from tenantproxy.dataplane.spares import Spares
+from tenantproxy.dataplane.turns import Turns
 from tenantproxy.dataplane.unspoken import client_was_heard, server_spoke
 from tenantproxy.dataplane.upstream import Upstream, reason_of
 
@@ -83,6 +84,7 @@ class Connector:
         self._deadlines = Deadlines(loop, self._late)
         self._holding = Holding(loop, self.begin, self.reject)
         self._queueing = Queueing(loop, peers, self.begin, self.reject)
+        self._turns = Turns(loop, self.begin, self._denied)
         self.leave = self._queueing.leave
         """Call when a flow that has a slot ends."""
         self.in_time = self._deadlines.drop
@@ -94,6 +96,7 @@ class Connector:
         """Stop the timers; every flow must have ended before."""
         self._deadlines.close()
         self._queueing.close()
+        self._turns.close()
 
     def begin(self, flow: Flow, reason: str = "") -> None:
         """Try to connect, up to the tries of the upstream, each on another endpoint.
@@ -110,8 +113,10 @@ class Connector:
         """End a flow that is not connected, whatever it waits for."""
         if flow.server is not None:
             self._drop_try(flow)
-        elif not flow.slot:
-            self._queueing.forget(flow)
+        else:
+            self._turns.forget(flow)
+            if not flow.slot:
+                self._queueing.forget(flow)
         self.reject(flow, word)
 
     def reject(self, flow: Flow, word: int) -> None:
@@ -155,8 +160,13 @@ class Connector:
                 endpoint = upstream.balancer.pick(flow.tried, client_key(flow.client.sock))
             else:
                 endpoint = upstream.balancer.pick(flow.tried)
-            if endpoint is None or (flow.tried and not self._may_retry(upstream)):
+            if endpoint is None:
                 break
+            if flow.tried:
+                if not upstream.may_retry():
+                    self._turns.wait(flow, reason)
+                    return
+                upstream.cells[_RETRIES] += 1
             if not (reason := self._try(flow, endpoint)):
                 return
             self._count_failure(flow, reason)
@@ -186,7 +196,7 @@ class Connector:
         flow.at_s = monotonic_s()
         result = sock.connect_ex(endpoint.sockaddr)
         if result == _IN_PROGRESS and endpoint.local and not endpoint.may_self_connect:
-            result = _outcome_now(sock)  # saves an event and an epoll_ctl: 4 % of a connection
+            result = connect_outcome(sock)  # saves an event and an epoll_ctl: 4 % of a connection
         if result and result != _IN_PROGRESS:
             sock.close()
             return reason_of(result)
@@ -243,7 +253,7 @@ class Connector:
         if flow.backoff_s:
             self._holding.forget(flow)
         if flow.tried:
-            upstream.retrying -= 1
+            self._over(upstream)
         now_s = monotonic_s()
         upstream.connected(now_s - flow.at_s)
         flow.at_s = now_s
@@ -279,7 +289,7 @@ class Connector:
 
     def _drop_try(self, flow: Flow) -> None:
         if flow.tried:
-            flow.upstream.retrying -= 1
+            self._over(flow.upstream)
         self._deadlines.drop(flow)
         flow.endpoint.live -= 1
         flow.said_bytes = 0
@@ -305,10 +315,14 @@ class Connector:
         if endpoint.trouble is not None and upstream.seal is None:  # else TLS has the last word
             self._reports.connected(endpoint)
 
-    def _may_retry(self, upstream: Upstream) -> bool:
-        may = upstream.may_retry()
-        upstream.cells[_RETRIES if may else _RETRIES_DENIED] += 1
-        return may
+    def _over(self, upstream: Upstream) -> None:
+        """A second attempt is no longer under way."""
+        upstream.retrying -= 1
+        self._turns.freed(upstream)
+
+    def _denied(self, flow: Flow, reason: str) -> None:
+        flow.upstream.cells[_RETRIES_DENIED] += 1
+        self._nobody(flow, flow.upstream, reason)
 
     # Connected, and the server says nothing -----------------------------------------
 
@@ -345,9 +359,6 @@ class Connector:
             or client_was_heard(flow)
         ):
             return False
-        if not upstream.may_retry():
-            upstream.cells[_RETRIES_DENIED] += 1
-            return False
         if not self._relay.mover.release(flow):
             return False
         self._deadlines.drop(flow)  # it was this connection's, and not the flow's
@@ -377,18 +388,3 @@ class Connector:
             flow.listener.order.name if upstream is None else upstream.name,
             reason or "no usable endpoint",
         )
-
-
-def _outcome_now(sock: Socket) -> int:
-    """Return the errno of a connect under way; 0 is connected.
-
-    Sending nothing asks for no more than that, and is a third of the work of
-    `getpeername`, which makes a text of the address.
-    """
-    try:
-        sock.send(b"", socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return _IN_PROGRESS
-    except OSError as error:
-        return error.errno or errno.EIO
-    return 0

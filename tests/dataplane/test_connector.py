@@ -209,14 +209,37 @@ async def one_refuses_and_one_is_silent(rig, clients, **changes):
     await until(lambda: rig.books.errors().get("refused", 0) >= clients // 2)
 
 
-async def test_three_second_attempts_may_always_be_under_way(rig):
+async def test_three_second_attempts_may_always_be_under_way_and_others_wait(rig):
     await one_refuses_and_one_is_silent(rig, 20, retry_budget=0.0)
     assert rig.books.upstream(Upstream.RETRIES) == 3
-    assert rig.books.upstream(Upstream.RETRIES_DENIED) == 7
-    assert rig.books.ends() == {"!connect_failed": 7}
-    await rig.quiet()  # and those that waited are denied theirs, or are refused
+    assert rig.books.upstream(Upstream.RETRIES_DENIED) == 0
+    assert len(rig.engine._connector._turns) == 7
+    await rig.quiet()  # and those that waited are denied theirs, or had it and are refused
     assert rig.engine._upstreams[1].retrying == 0
+    assert len(rig.engine._connector._turns) == 0
+    assert rig.books.upstream(Upstream.RETRIES_DENIED) >= 1
     assert rig.books.ends() == {"!connect_failed": 20}
+
+
+async def test_in_a_burst_everybody_gets_a_second_attempt_in_turn(rig):
+    """A hundred at once, half of them refused first: three are under way, and none is denied."""
+    server = rig.listening()
+    rig.upstreams(upstream(1, rig.dead_port(), port_of(server), retry_budget=0.0))
+    port = rig.open(listener(1, {1: 1}))
+    clients = [await rig.connect(port) for _ in range(100)]
+    for _ in clients:
+        await rig.accept(server)
+    assert rig.books.upstream(Upstream.RETRIES) == 50
+    assert rig.books.upstream(Upstream.RETRIES_DENIED) == 0
+    assert rig.books.ends() == {}
+
+
+async def test_who_waits_for_a_second_attempt_can_be_killed(rig):
+    await one_refuses_and_one_is_silent(rig, 20, retry_budget=0.0)
+    rig.order(m.EndConnections((1,), "kill", 0, forget=False))
+    assert len(rig.engine._connector._turns) == 0
+    assert rig.engine._upstreams[1].retrying == 0
+    assert rig.books.ends() == {"!shutdown": 20}
 
 
 async def test_more_may_if_they_are_few_among_the_living(rig):
@@ -237,19 +260,24 @@ async def test_a_retry_that_is_connected_leaves_the_budget(rig):
     assert rig.books.upstream(Upstream.RETRIES_DENIED) == 0
 
 
-async def test_an_early_reset_without_budget_is_the_clients(rig):
+@pytest.mark.pump_only("what the kernel moves is not taken back")
+async def test_an_early_reset_waits_for_its_turn_too(rig):
     server, other = rig.listening(), rig.listening()
     rig.upstreams(upstream(1, port_of(server), port_of(other), retry_budget=0.0))
     port = rig.open(listener(1, {1: 1}))
-    rig.engine._upstreams[1].retrying += 3
+    one = rig.engine._upstreams[1]
+    one.retrying += 3
     client = await rig.connect(port)
     end, _ = await rig.accept_any(server, other)
     await rig.joined()
     reset(end)
-    assert await was_reset(client)
-    rig.engine._upstreams[1].retrying -= 3
-    assert rig.books.ends() == {"upstream_reset": 1}
-    assert rig.books.upstream(Upstream.RETRIES_DENIED) == 1
+    await until(lambda: len(rig.engine._connector._turns) == 1)
+    for _ in range(3):
+        rig.engine._connector._over(one)
+    end, _ = await rig.accept_any(server, other)
+    await send(end, b"hello")
+    assert await receive(client, 5) == b"hello"
+    assert rig.books.upstream(Upstream.RETRIES_DENIED) == 0
 
 
 async def test_a_client_comes_back_to_the_endpoint_its_address_says(rig):
