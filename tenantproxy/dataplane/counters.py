@@ -127,7 +127,7 @@ class Upstream(IntEnum):
     RETRIES = 51
     """Attempts that followed a failed one."""
     RETRIES_DENIED = 52
-    """Attempts that were not made because the retry budget was used up."""
+    """Attempts that were not made because the retry budget was used up until they were late."""
 
 
 UPSTREAM_GAUGES = (Upstream.SLOTS, Upstream.WAITING, Upstream.SPARES)

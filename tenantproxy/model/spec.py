@@ -168,7 +168,7 @@ class UpstreamSpec:
     """Attempts a client connection, each on another endpoint."""
     retry_budget: float = 0.2
     """Second attempts under way may be this share of the upstream's live connections (three always
-    may), so that retries cannot double an outage."""
+    may; others wait for their turn), so that retries cannot double an outage."""
     first_byte_timeout_s: float | None = None
     """Longest wait for the upstream's first byte, from connected; None: no limit."""
     discovery: Discovery | None = None

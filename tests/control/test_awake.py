@@ -147,6 +147,7 @@ async def test_an_endpoint_that_refuses_is_ejected_by_what_connections_meet_and_
 
 
 async def test_connections_of_each_endpoint_are_seen(v1):
+    v1 = replace(v1, max_connections=9)  # slots are counted where there is a limit
     async with control(tenant([listener()], [v1]), workers=2) as running:
         port = running.listener(key()).port
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -159,6 +160,7 @@ async def test_connections_of_each_endpoint_are_seen(v1):
 
 
 async def test_what_a_dead_worker_left_open_is_settled(v1):
+    v1 = replace(v1, max_connections=9)
     async with control(tenant([listener()], [v1])) as running:
         reader, writer = await asyncio.open_connection("127.0.0.1", running.listener(key()).port)
         await reader.read(3)

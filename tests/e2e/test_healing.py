@@ -102,7 +102,7 @@ async def test_a_black_hole_is_given_up_after_the_connect_timeout(run_daemon):
         there.swallow()
         address = f"{there.address}:{there.port}"
         up = upstream(address, connect={"timeout": "1500ms", "tries": 1})
-        async with run_daemon(healing(up, wake={"timeout": "10ms"})) as daemon:
+        async with run_daemon(healing(up, wake={"timeout": "500ms"})) as daemon:
             port = await daemon.port("acme/web")
             took = []
             for _ in range(3):

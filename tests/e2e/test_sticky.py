@@ -17,7 +17,7 @@ def two(v1, v2, **listener):
         "v1": {"endpoints": [f"127.0.0.1:{v1}"]},
         "v2": {"endpoints": [f"127.0.0.1:{v2}"]},
     }
-    web = {"split": {"v1": 100, "v2": 0}, "open": "always", **listener}
+    web = {"split": {"v1": 100, "v2": 0}, "open": "always", "wake": {"timeout": "1s"}, **listener}
     return document({"acme": {"upstreams": upstreams, "listeners": {"web": web}}})
 
 

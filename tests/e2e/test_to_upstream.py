@@ -16,7 +16,7 @@ GET = b"GET / HTTP/1.0\r\nHost: shop.test\r\n\r\n"
 
 def one(port, **upstream):
     up = {"endpoints": [f"127.0.0.1:{port}"], **upstream}
-    web = {"split": {"up": 1}, "open": "always", "wake": {"timeout": "10ms"}}
+    web = {"split": {"up": 1}, "open": "always", "wake": {"timeout": "500ms"}}
     return document({"acme": {"upstreams": {"up": up}, "listeners": {"web": web}}})
 
 
@@ -108,7 +108,7 @@ async def test_without_a_word_a_server_has_to_prove_who_it_is(run_daemon, folder
             async with run_daemon(one(behind, tls=tls)) as daemon:
                 assert await refused(await daemon.port("acme/web"))
                 view = await daemon.api("GET", "tenants/acme/upstreams/up")
-                assert view["connect_errors"] == {"tls": 1}
+                assert set(view["connect_errors"]) == {"tls"}
                 events = [e for e in await daemon.items("events") if e["event"] == "upstream_tls"]
                 assert "certificate verify failed" in events[0]["reason"]
         async with run_daemon(one(behind, tls={"verify": False})) as daemon:
