@@ -16,7 +16,7 @@ GET = b"GET / HTTP/1.0\r\nHost: shop.test\r\n\r\n"
 
 def one(port, **upstream):
     up = {"endpoints": [f"127.0.0.1:{port}"], **upstream}
-    web = {"split": {"up": 1}, "open": "always", "wake": {"timeout": "500ms"}}
+    web = {"split": {"up": 1}, "open": "always", "wake": {"timeout": "2s"}}
     return document({"acme": {"upstreams": {"up": up}, "listeners": {"web": web}}})
 
 

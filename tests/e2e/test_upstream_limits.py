@@ -13,7 +13,7 @@ from tests.e2e.wire import dialled
 
 def limited(port, most, workers=3, **more):
     up = {"endpoints": [f"127.0.0.1:{port}"], "max_connections": most, **more}
-    web = {"split": {"up": 1}, "open": "always", "wake": {"timeout": "500ms"}}
+    web = {"split": {"up": 1}, "open": "always", "wake": {"timeout": "2s"}}
     tenants = {"acme": {"upstreams": {"up": up}, "listeners": {"web": web}}}
     return document(tenants, workers=workers)
 
