@@ -273,6 +273,86 @@ async def test_nobody_overtakes_who_waits_for_a_slot_that_another_worker_has_giv
         assert await receive(await one.accept(server), 5) == b"early"
 
 
+async def test_a_worker_keeps_no_slot_for_its_own_while_clients_of_others_wait():
+    with two_rigs() as (one, other):
+        server = one.listening()
+        ports = []
+        for rig in (one, other):
+            rig.upstreams(limit(server, 1, size=9))
+            ports.append(rig.open(listener(1, {1: 1})))
+        first = await one.pair(ports[0], server)
+        for rig, port, name in ((one, ports[0], b"own"), (other, ports[1], b"others")):
+            await send(await rig.connect(port), name)
+            await until(lambda rig=rig: waiting(rig) == 1)
+        own = one.engine._connector._queueing
+        own._poll.cancel()  # the other worker looks first
+        for sock in first:
+            sock.close()
+        end = await one.accept(server)
+        assert await receive(end, 6) == b"others"
+        assert (waiting(one), waiting(other)) == (1, 0)
+        reset(end)
+        await other.quiet()
+        own._look()
+        assert await receive(await one.accept(server), 3) == b"own"
+
+
+async def test_a_newcomer_lets_those_go_first_who_wait_in_another_worker(monkeypatch):
+    with two_rigs() as (one, other):
+        server = one.listening()
+        ports = []
+        for rig in (one, other):
+            rig.upstreams(limit(server, 1, size=9))
+            ports.append(rig.open(listener(1, {1: 1})))
+        first = await one.pair(ports[0], server)
+        await send(await other.connect(ports[1]), b"early")
+        await until(lambda: waiting(other) == 1)
+        others = other.engine._connector._queueing
+        others._poll.cancel()
+        for sock in first:
+            sock.close()
+        await until(lambda: slots(one) == 0)
+        monkeypatch.setattr(one.engine._connector._queueing, "_look_later", lambda: None)
+        await send(await one.connect(ports[0]), b"late")
+        await until(lambda: one.books.accepted() == 2)
+        assert waiting(one) == 1
+        others._look()
+        assert await receive(await one.accept(server), 5) == b"early"
+
+
+async def test_workers_with_as_many_clients_each_get_about_as_many_slots():
+    """Every connection lasts as long as the others, and every client comes again at once."""
+    with two_rigs() as rigs:
+        server = rigs[0].listening()
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + 2
+        ports = []
+        for rig in rigs:
+            rig.upstreams(limit(server, 2, size=100))
+            ports.append(rig.open(listener(1, {1: 1})))
+
+        async def serve() -> None:
+            while True:
+                end, _ = await loop.sock_accept(server)
+                loop.call_later(0.02, end.close)
+
+        async def come_again(rig: Rig, port: int) -> None:
+            while loop.time() < until_s:
+                client = await rig.connect(port)
+                assert await receive(client, 1) == b""
+                client.close()
+
+        serving = asyncio.ensure_future(serve())
+        await asyncio.gather(
+            *(come_again(*pair) for pair in zip(rigs, ports, strict=True) for _ in range(6))
+        )
+        serving.cancel()
+        await asyncio.wait([serving])
+        done = [rig.books.ends()["done"] for rig in rigs]
+        assert min(done) > sum(done) / 3
+        assert [len(rig.books.ends()) for rig in rigs] == [1, 1]
+
+
 async def test_without_a_queue_the_slots_of_other_workers_count_too():
     with two_rigs() as (one, other):
         server = one.listening()
