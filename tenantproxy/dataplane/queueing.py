@@ -56,6 +56,8 @@ class Queueing:
         self._fence = threading.Lock()
         self._full: set[Upstream] = set()
         """Upstreams for which somebody waits."""
+        self._sifted: set[Upstream] = set()
+        """Those of which nobody has just left, as far as was seen since the last look."""
         self._poll: TimerHandle | None = None
 
     def close(self) -> None:
@@ -69,11 +71,13 @@ class Queueing:
             flow.slot = True
             return True
         waiting = upstream.waiting
-        if (0 if waiting is None else len(waiting)) >= upstream.queue_size:
-            self._reject(flow, REJECTED["upstream_full"])
-            return False
         if waiting is None:
             waiting = upstream.waiting = OrderedDict()
+        if len(waiting) >= upstream.queue_size:
+            self._drop_gone(upstream, waiting)
+            if len(waiting) >= upstream.queue_size:
+                self._reject(flow, REJECTED["upstream_full"])
+                return False
         waiting[flow] = monotonic_s()
         upstream.cells[_WAITING] = len(waiting)
         self._full.add(upstream)
@@ -133,6 +137,15 @@ class Queueing:
         for flow in waiting or ():
             self._begin(flow)
 
+    def _drop_gone(self, upstream: Upstream, waiting: OrderedDict[Flow, float]) -> None:
+        """Make room where clients have left; once between two looks, for each is asked."""
+        if not waiting or upstream in self._sifted:
+            return
+        self._sifted.add(upstream)
+        for flow in [flow for flow in waiting if has_left(flow.client)]:
+            self.forget(flow)
+            self._reject(flow, REJECTED["client_gone"])
+
     def _others_wait(self, upstream: Upstream) -> bool:
         """Return True when clients of other workers wait, which with no queue here is nothing."""
         return bool(upstream.queue_size and self._peers.total(upstream.at + _WAITING))
@@ -162,6 +175,7 @@ class Queueing:
 
     def _look(self) -> None:
         self._poll = None
+        self._sifted.clear()
         for upstream in tuple(self._full):
             self.serve(upstream)
         if self._full:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tenantproxy.clock import monotonic_s
 from tenantproxy.dataplane import messages as m
+from tenantproxy.dataplane import queueing as queueing_module
 from tenantproxy.dataplane.counters import CounterFile, Upstream
 from tenantproxy.dataplane.peers import Peers
 from tenantproxy.dataplane.queueing import Queueing
@@ -158,6 +159,37 @@ async def test_a_client_that_left_is_noticed_at_its_turn_and_costs_no_connection
     assert rig.books.ends() == {"done": 1, "!client_gone": 1}
     assert slots(rig) == 1
     assert nobody_comes(server)
+
+
+async def test_clients_that_left_make_room_when_the_queue_is_full(rig, server):
+    rig.upstreams(limit(server, 1, size=3))
+    port = rig.open(listener(1, {1: 1}))
+    await rig.pair(port, server)
+    waiters = [await rig.connect(port) for _ in range(3)]
+    await until(lambda: waiting(rig) == 3)
+    waiters[0].close()
+    reset(waiters[2])
+    await asyncio.sleep(0.05)
+    await rig.connect(port)
+    await until(lambda: waiting(rig) == 2)
+    assert rig.books.ends() == {"!client_gone": 2}
+
+
+async def test_a_full_queue_is_not_asked_again_by_everybody_who_comes(rig, server, monkeypatch):
+    asked = []
+    monkeypatch.setattr(queueing_module, "has_left", lambda half: bool(asked.append(half)))
+    rig.upstreams(limit(server, 1, size=3))
+    port = rig.open(listener(1, {1: 1}))
+    await rig.pair(port, server)
+    for _ in range(3):
+        await rig.connect(port)
+    await until(lambda: waiting(rig) == 3)
+    monkeypatch.setattr(rig.engine._connector._queueing, "_look", lambda: None)
+    rig.engine._connector._queueing._poll.cancel()
+    for _ in range(5):
+        assert await was_reset(await rig.connect(port))
+    assert len(asked) <= 3
+    assert rig.books.ends() == {"!upstream_full": 5}
 
 
 async def test_who_waits_can_be_killed(rig, server):
