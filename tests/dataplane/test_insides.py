@@ -280,6 +280,26 @@ async def test_the_first_byte_to_a_slow_client_is_counted_once(rig, pki, server)
     assert rig.books.histogram(Upstream.FIRST_BYTE) == 1
 
 
+async def test_what_was_inside_when_a_slow_client_paused_the_server_is_read_on(rig, pki, server):
+    """All of it is in user space by then: no event tells of it when the client reads on."""
+    client, port = narrow_pair(rig, pki, server)
+    client.connect(("127.0.0.1", port))
+    rig.keep(client)
+    end = await server.accept()
+    await until(lambda: rig.books.route()[0])
+    await asyncio.sleep(0.05)
+    (flow,) = rig.engine._listeners[1].flows
+    flow.server.size = 4096
+    data = random.Random(6).randbytes(40_000)
+    end.sendall(data)  # at once, for the loop stands still
+    got = await receive(client, 4096)
+    await until(lambda: flow.client.pending is not None)
+    await asyncio.sleep(0.1)
+    async with asyncio.timeout(10):
+        got += await receive(client, len(data) - len(got))
+    assert got == data
+
+
 async def test_a_reset_of_the_client_resets_the_server(rig, pki, server):
     client, end = await pair(rig, open_port(rig, pki, server), server)
     await send(client, b"part")
