@@ -166,7 +166,8 @@ class Connector:
     def _try(self, flow: Flow, endpoint: Endpoint) -> str:
         """Connect; return why that failed at once, or nothing: it is under way, done or over."""
         flow.endpoint = endpoint
-        sock = self._spares.take(endpoint) if flow.upstream.warm else None
+        sock = self._spares.take(endpoint) if flow.upstream.warm and not flow.stale else None
+        flow.spare = sock is not None
         if sock is not None:
             flow.at_s = monotonic_s()
             self._begun(flow, sock)
@@ -262,7 +263,11 @@ class Connector:
 
     def _ungreeted(self, flow: Flow, reason: str) -> None:
         """As `_failed`; but greeting may have begun outside of a batch."""
-        self._lose(flow, reason)
+        if flow.spare:
+            self._drop_try(flow)
+            flow.stale = True
+        else:
+            self._lose(flow, reason)
         self._loop.call_soon(self._next, flow, reason)
 
     def _lose(self, flow: Flow, reason: str) -> None:
@@ -320,6 +325,8 @@ class Connector:
         """Return True when the flow is tried elsewhere; False: the reset is the client's too."""
         if server_spoke(flow):
             return False
+        if flow.spare and self._afresh(flow):
+            return True
         self._count_failure(flow, "early_reset", early=True)
         return self._elsewhere(flow, "early_reset")
 
@@ -348,12 +355,26 @@ class Connector:
         if not upstream.may_retry():
             upstream.cells[_RETRIES_DENIED] += 1
             return False
+        if not self._take_back(flow, reason):
+            return False
+        flow.tried = tried
+        return True
+
+    def _afresh(self, flow: Flow) -> bool:
+        """Take a flow back from a spare that failed it, and try as if there had been none."""
+        if client_was_heard(flow) or not self._take_back(flow, "early_reset"):
+            return False
+        flow.stale = True
+        return True
+
+    def _take_back(self, flow: Flow, reason: str) -> bool:
+        """Take a connected flow back from its server; it begins again soon."""
         if not self._relay.mover.release(flow):
             return False
+        endpoint = flow.endpoint
         self._deadlines.drop(flow)  # it was this connection's, and not the flow's
         endpoint.live -= 1
         endpoint.cells[_ENDPOINT_CLOSED] += 1
-        flow.tried = tried
         flow.said_bytes = 0
         # Not in this batch of events, see `Pump.later`; a deadline passes outside of any.
         self._loop.call_soon(self._next, flow, reason)
