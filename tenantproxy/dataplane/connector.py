@@ -34,7 +34,7 @@ from tenantproxy.dataplane.peers import Peers
 from tenantproxy.dataplane.queueing import Queueing
 from tenantproxy.dataplane.relay.switch import RelaySwitch
 from tenantproxy.dataplane.spares import Spares
-from tenantproxy.dataplane.unspoken import client_was_heard, server_spoke
+from tenantproxy.dataplane.unspoken import client_was_heard, may_be_tickets, server_spoke
 from tenantproxy.dataplane.upstream import Upstream, reason_of
 
 _IN_PROGRESS = errno.EINPROGRESS
@@ -340,6 +340,8 @@ class Connector:
             if not self._elsewhere(flow, "timeout"):
                 # With RST: the client shall not take an empty answer for the server's.
                 self._relay.mover.end(flow, CLOSED["first_byte_timeout"], abort=True)
+        elif may_be_tickets(flow):
+            self._deadlines.set(flow, flow.at_s)  # soon: they will have been read by then
 
     def _elsewhere(self, flow: Flow, reason: str) -> bool:
         """Take a connected flow back and try another endpoint, if that can do no harm."""

@@ -30,6 +30,12 @@ def server_spoke(flow: Flow) -> bool:
         return True
 
 
+def may_be_tickets(flow: Flow) -> bool:
+    """Return True when all that the server is known to have sent may be TLS's own, not yet read."""
+    server = flow.server
+    return server is not None and server.sealed and not flow.answered and not server.eof
+
+
 def client_was_heard(flow: Flow) -> bool:
     """Return True when the server's socket took a byte of the client's, sent or not.
 
