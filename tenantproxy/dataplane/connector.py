@@ -35,7 +35,7 @@ from tenantproxy.dataplane.queueing import Queueing
 from tenantproxy.dataplane.relay.switch import RelaySwitch
 from tenantproxy.dataplane.spares import Spares
 from tenantproxy.dataplane.turns import Turns
-from tenantproxy.dataplane.unspoken import client_was_heard, server_spoke
+from tenantproxy.dataplane.unspoken import client_was_heard, may_be_tickets, server_spoke
 from tenantproxy.dataplane.upstream import Upstream, reason_of
 
 _IN_PROGRESS = errno.EINPROGRESS
@@ -176,7 +176,8 @@ class Connector:
     def _try(self, flow: Flow, endpoint: Endpoint) -> str:
         """Connect; return why that failed at once, or nothing: it is under way, done or over."""
         flow.endpoint = endpoint
-        sock = self._spares.take(endpoint) if flow.upstream.warm else None
+        sock = self._spares.take(endpoint) if flow.upstream.warm and not flow.stale else None
+        flow.spare = sock is not None
         if sock is not None:
             flow.at_s = monotonic_s()
             self._begun(flow, sock)
@@ -272,7 +273,11 @@ class Connector:
 
     def _ungreeted(self, flow: Flow, reason: str) -> None:
         """As `_failed`; but greeting may have begun outside of a batch."""
-        self._lose(flow, reason)
+        if flow.spare:
+            self._drop_try(flow)
+            flow.stale = True
+        else:
+            self._lose(flow, reason)
         self._loop.call_soon(self._next, flow, reason)
 
     def _lose(self, flow: Flow, reason: str) -> None:
@@ -334,6 +339,8 @@ class Connector:
         """Return True when the flow is tried elsewhere; False: the reset is the client's too."""
         if server_spoke(flow):
             return False
+        if flow.spare and self._afresh(flow):
+            return True
         self._count_failure(flow, "early_reset", early=True)
         return self._elsewhere(flow, "early_reset")
 
@@ -347,6 +354,8 @@ class Connector:
             if not self._elsewhere(flow, "timeout"):
                 # With RST: the client shall not take an empty answer for the server's.
                 self._relay.mover.end(flow, CLOSED["first_byte_timeout"], abort=True)
+        elif may_be_tickets(flow):
+            self._deadlines.set(flow, flow.at_s)  # soon: they will have been read by then
 
     def _elsewhere(self, flow: Flow, reason: str) -> bool:
         """Take a connected flow back and try another endpoint, if that can do no harm."""
@@ -359,12 +368,26 @@ class Connector:
             or client_was_heard(flow)
         ):
             return False
+        if not self._take_back(flow, reason):
+            return False
+        flow.tried = tried
+        return True
+
+    def _afresh(self, flow: Flow) -> bool:
+        """Take a flow back from a spare that failed it, and try as if there had been none."""
+        if client_was_heard(flow) or not self._take_back(flow, "early_reset"):
+            return False
+        flow.stale = True
+        return True
+
+    def _take_back(self, flow: Flow, reason: str) -> bool:
+        """Take a connected flow back from its server; it begins again soon."""
         if not self._relay.mover.release(flow):
             return False
+        endpoint = flow.endpoint
         self._deadlines.drop(flow)  # it was this connection's, and not the flow's
         endpoint.live -= 1
         endpoint.cells[_ENDPOINT_CLOSED] += 1
-        flow.tried = tried
         flow.said_bytes = 0
         # Not in this batch of events, see `Pump.later`; a deadline passes outside of any.
         self._loop.call_soon(self._next, flow, reason)

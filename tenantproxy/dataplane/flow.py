@@ -83,7 +83,7 @@ class Flow:
 
     __slots__ = (
         "adopted", "answered", "at_s", "backoff_s", "client", "deadline_s", "endpoint",
-        "heard_bytes", "listener", "route", "said_bytes", "server", "slot", "tried", "turns",
+        "listener", "route", "said_bytes", "server", "slot", "spare", "stale", "tried", "turns",
         "unsent", "upstream",
     )  # fmt: skip
 
@@ -110,8 +110,11 @@ class Flow:
         """The server has spoken."""
         self.said_bytes = 0
         """What we wrote to the server ourselves before anything of the client's."""
-        self.heard_bytes = 0
-        """What the server sent to ourselves before anything for the client."""
+        self.spare = False
+        """Its server's connection was a spare one."""
+        self.stale = False
+        """A spare has failed it, as one does that the server ends when it is used: once that is
+        nobody's fault, and it gets no other spare."""
         self.unsent = b""
         """Read from the client and taken by no server; the next one gets it first."""
         self.backoff_s = 0.0

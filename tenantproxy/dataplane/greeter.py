@@ -102,6 +102,7 @@ class Greeter:
             self._pump.connecting(half, self._shake, event)
 
     def _refused(self, flow: Flow, error: HandshakeFailed) -> None:
-        host, port = flow.endpoint.sockaddr[:2]
-        self._notices.add("upstream_tls", flow.upstream.name, f"{host} port {port}: {error}")
+        if not flow.spare:  # else the new connection that follows will tell
+            host, port = flow.endpoint.sockaddr[:2]
+            self._notices.add("upstream_tls", flow.upstream.name, f"{host} port {port}: {error}")
         self._failed(flow, "tls")

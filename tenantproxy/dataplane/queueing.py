@@ -9,6 +9,7 @@ a worker that another has given a slot back, so while somebody waits it looks.
 
 from __future__ import annotations
 
+import random
 import threading
 from asyncio import AbstractEventLoop, TimerHandle
 from collections import OrderedDict
@@ -22,7 +23,9 @@ from tenantproxy.dataplane.peers import Peers
 from tenantproxy.dataplane.upstream import Upstream
 
 POLL_S = 0.01
-"""How often is looked for slots that other workers have given back, while somebody waits."""
+"""Longest time between two looks for slots that others have given back, while somebody waits.
+How long is drawn each time: connections that last as long as each other would else keep in step
+with the looks of one worker."""
 BATCH = 64
 """Flows that begin at once when many slots become free; the next ones after other work."""
 STEPS = 3
@@ -53,6 +56,8 @@ class Queueing:
         self._fence = threading.Lock()
         self._full: set[Upstream] = set()
         """Upstreams for which somebody waits."""
+        self._sifted: set[Upstream] = set()
+        """Those of which nobody has just left, as far as was seen since the last look."""
         self._poll: TimerHandle | None = None
 
     def close(self) -> None:
@@ -62,15 +67,17 @@ class Queueing:
 
     def enter(self, flow: Flow, upstream: Upstream) -> bool:
         """Return True when the flow has a slot now; else it waits, or has been rejected."""
-        if not upstream.waiting and self._take(upstream):
+        if not upstream.waiting and not self._others_wait(upstream) and self._take(upstream):
             flow.slot = True
             return True
         waiting = upstream.waiting
-        if (0 if waiting is None else len(waiting)) >= upstream.queue_size:
-            self._reject(flow, REJECTED["upstream_full"])
-            return False
         if waiting is None:
             waiting = upstream.waiting = OrderedDict()
+        if len(waiting) >= upstream.queue_size:
+            self._drop_gone(upstream, waiting)
+            if len(waiting) >= upstream.queue_size:
+                self._reject(flow, REJECTED["upstream_full"])
+                return False
         waiting[flow] = monotonic_s()
         upstream.cells[_WAITING] = len(waiting)
         self._full.add(upstream)
@@ -88,7 +95,7 @@ class Queueing:
         upstream = flow.upstream
         flow.slot = False
         upstream.cells[_SLOTS] -= 1
-        if upstream.waiting:
+        if upstream.waiting and not self._others_wait(upstream):
             # Not now: this may be in the middle of a batch of events, see `Pump.later`.
             self._loop.call_soon(self.serve, upstream)
 
@@ -130,6 +137,19 @@ class Queueing:
         for flow in waiting or ():
             self._begin(flow)
 
+    def _drop_gone(self, upstream: Upstream, waiting: OrderedDict[Flow, float]) -> None:
+        """Make room where clients have left; once between two looks, for each is asked."""
+        if not waiting or upstream in self._sifted:
+            return
+        self._sifted.add(upstream)
+        for flow in [flow for flow in waiting if has_left(flow.client)]:
+            self.forget(flow)
+            self._reject(flow, REJECTED["client_gone"])
+
+    def _others_wait(self, upstream: Upstream) -> bool:
+        """Return True when clients of other workers wait, which with no queue here is nothing."""
+        return bool(upstream.queue_size and self._peers.total(upstream.at + _WAITING))
+
     def _take(self, upstream: Upstream) -> bool:
         """Take a slot if all workers together stay within the limit."""
         cells, at = upstream.cells, upstream.at + _SLOTS
@@ -150,10 +170,12 @@ class Queueing:
 
     def _look_later(self) -> None:
         if self._poll is None:
-            self._poll = self._loop.call_later(POLL_S, self._look)
+            delay_s = random.uniform(0.1, 1) * POLL_S  # noqa: S311 - no secret
+            self._poll = self._loop.call_later(delay_s, self._look)
 
     def _look(self) -> None:
         self._poll = None
+        self._sifted.clear()
         for upstream in tuple(self._full):
             self.serve(upstream)
         if self._full:

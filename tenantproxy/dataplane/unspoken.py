@@ -25,9 +25,15 @@ def server_spoke(flow: Flow) -> bool:
     if server.sealed:  # tickets came unasked; what else came was read, or waits
         return unread(server.fd)
     try:
-        return TcpInfo(server.sock).received > flow.heard_bytes
+        return TcpInfo(server.sock).received > 0
     except OSError:
         return True
+
+
+def may_be_tickets(flow: Flow) -> bool:
+    """Return True when all that the server is known to have sent may be TLS's own, not yet read."""
+    server = flow.server
+    return server is not None and server.sealed and not flow.answered and not server.eof
 
 
 def client_was_heard(flow: Flow) -> bool:

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from tenantproxy.dataplane import messages as m
+from tenantproxy.dataplane import unspoken
 from tenantproxy.dataplane.counters import Upstream
 from tests.dataplane.support import (
     listener,
@@ -19,6 +20,7 @@ from tests.dataplane.support import (
     upstream,
     was_reset,
 )
+from tests.dataplane.tls_support import a_tls_server, make_pki
 
 BOTH = pytest.mark.both_movers
 ON_TRIAL = pytest.mark.parametrize("mover", ["pump", "trial"], indirect=True)
@@ -154,6 +156,30 @@ async def test_the_next_try_has_a_deadline_of_its_own(rig):
     await rig.accept(mute)
     assert await was_reset(client)
     assert rig.books.errors() == {"early_reset": 1, "timeout": 1}
+
+
+@BOTH
+@pytest.mark.parametrize("speaks", [False, True])
+async def test_tickets_that_wait_to_be_read_are_no_answer_for_good(
+    rig, monkeypatch, tmp_path, speaks
+):
+    unread = [True] * (1000 if speaks else 2)
+    look = unspoken.unread
+    monkeypatch.setattr(unspoken, "unread", lambda fd: unread.pop() if unread else look(fd))
+    pki = make_pki(tmp_path)
+    with a_tls_server(pki.server_context()) as server:
+        changes = {"first_byte_timeout_s": 0.3, "tls": pki.order()}
+        rig.upstreams(upstream(1, server.port, **changes))
+        client = await rig.connect(rig.open(listener(1, {1: 1})))
+        end = await server.accept()
+        await until(lambda: len(unread) in (0, 998))
+        if speaks:
+            await asyncio.to_thread(end.sendall, b"late")
+            assert await receive(client, 4) == b"late"
+            assert waiting(rig) == 0
+        else:
+            assert await was_reset(client)
+    assert rig.books.errors() == ({} if speaks else {"timeout": 1})
 
 
 @BOTH

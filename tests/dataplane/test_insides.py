@@ -268,21 +268,19 @@ async def test_the_first_byte_is_one_of_the_servers_and_no_ticket(rig, pki, serv
     assert rig.books.histogram(Upstream.FIRST_BYTE) == 1
 
 
-def narrow_pair(rig, pki, server) -> tuple[socket.socket, int]:
-    """Return a client's socket, and the port to connect it to: little fits between them."""
+async def narrow_pair(rig, pki, server) -> tuple[socket.socket, ssl.SSLSocket]:
+    """Return the two ends; little fits between the client and the proxy."""
     listening = rig.listening()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     rig.upstreams(upstream(1, server.port, tls=pki.order()))
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    return client, rig.open(listener(1, {1: 1}), listening)
+    client.connect(("127.0.0.1", rig.open(listener(1, {1: 1}), listening)))
+    return rig.keep(client), await server.accept()
 
 
 async def test_the_first_byte_to_a_slow_client_is_counted_once(rig, pki, server):
-    client, port = narrow_pair(rig, pki, server)
-    client.connect(("127.0.0.1", port))
-    rig.keep(client)
-    end = await server.accept()
+    client, end = await narrow_pair(rig, pki, server)
     data = random.Random(4).randbytes(MIB)
     telling = asyncio.ensure_future(asyncio.to_thread(end.sendall, data))
     (flow,) = rig.engine._listeners[1].flows
@@ -290,6 +288,23 @@ async def test_the_first_byte_to_a_slow_client_is_counted_once(rig, pki, server)
     assert await receive(client, len(data)) == data
     await telling
     assert rig.books.histogram(Upstream.FIRST_BYTE) == 1
+
+
+async def test_what_was_inside_when_a_slow_client_paused_the_server_is_read_on(rig, pki, server):
+    """All of it is in user space by then: no event tells of it when the client reads on."""
+    client, end = await narrow_pair(rig, pki, server)
+    await until(lambda: rig.books.route()[0])
+    await asyncio.sleep(0.05)
+    (flow,) = rig.engine._listeners[1].flows
+    flow.server.size = 4096
+    data = random.Random(6).randbytes(40_000)
+    end.sendall(data)  # at once, for the loop stands still
+    got = await receive(client, 4096)
+    await until(lambda: flow.client.pending is not None)
+    await asyncio.sleep(0.1)
+    async with asyncio.timeout(10):
+        got += await receive(client, len(data) - len(got))
+    assert got == data
 
 
 async def test_a_reset_of_the_client_resets_the_server(rig, pki, server):

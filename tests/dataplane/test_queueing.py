@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tenantproxy.clock import monotonic_s
 from tenantproxy.dataplane import messages as m
+from tenantproxy.dataplane import queueing as queueing_module
 from tenantproxy.dataplane.counters import CounterFile, Upstream
 from tenantproxy.dataplane.peers import Peers
 from tenantproxy.dataplane.queueing import Queueing
@@ -160,6 +161,37 @@ async def test_a_client_that_left_is_noticed_at_its_turn_and_costs_no_connection
     assert nobody_comes(server)
 
 
+async def test_clients_that_left_make_room_when_the_queue_is_full(rig, server):
+    rig.upstreams(limit(server, 1, size=3))
+    port = rig.open(listener(1, {1: 1}))
+    await rig.pair(port, server)
+    waiters = [await rig.connect(port) for _ in range(3)]
+    await until(lambda: waiting(rig) == 3)
+    waiters[0].close()
+    reset(waiters[2])
+    await asyncio.sleep(0.05)
+    await rig.connect(port)
+    await until(lambda: waiting(rig) == 2)
+    assert rig.books.ends() == {"!client_gone": 2}
+
+
+async def test_a_full_queue_is_not_asked_again_by_everybody_who_comes(rig, server, monkeypatch):
+    asked = []
+    monkeypatch.setattr(queueing_module, "has_left", lambda half: bool(asked.append(half)))
+    rig.upstreams(limit(server, 1, size=3))
+    port = rig.open(listener(1, {1: 1}))
+    await rig.pair(port, server)
+    for _ in range(3):
+        await rig.connect(port)
+    await until(lambda: waiting(rig) == 3)
+    monkeypatch.setattr(rig.engine._connector._queueing, "_look", lambda: None)
+    rig.engine._connector._queueing._poll.cancel()
+    for _ in range(5):
+        assert await was_reset(await rig.connect(port))
+    assert len(asked) <= 3
+    assert rig.books.ends() == {"!upstream_full": 5}
+
+
 async def test_who_waits_can_be_killed(rig, server):
     rig.upstreams(limit(server, 1, size=9))
     port = rig.open(listener(1, {1: 1}))
@@ -271,6 +303,86 @@ async def test_nobody_overtakes_who_waits_for_a_slot_that_another_worker_has_giv
         await send(late, b"late")
         queueing._look()
         assert await receive(await one.accept(server), 5) == b"early"
+
+
+async def test_a_worker_keeps_no_slot_for_its_own_while_clients_of_others_wait():
+    with two_rigs() as (one, other):
+        server = one.listening()
+        ports = []
+        for rig in (one, other):
+            rig.upstreams(limit(server, 1, size=9))
+            ports.append(rig.open(listener(1, {1: 1})))
+        first = await one.pair(ports[0], server)
+        for rig, port, name in ((one, ports[0], b"own"), (other, ports[1], b"others")):
+            await send(await rig.connect(port), name)
+            await until(lambda rig=rig: waiting(rig) == 1)
+        own = one.engine._connector._queueing
+        own._poll.cancel()  # the other worker looks first
+        for sock in first:
+            sock.close()
+        end = await one.accept(server)
+        assert await receive(end, 6) == b"others"
+        assert (waiting(one), waiting(other)) == (1, 0)
+        reset(end)
+        await other.quiet()
+        own._look()
+        assert await receive(await one.accept(server), 3) == b"own"
+
+
+async def test_a_newcomer_lets_those_go_first_who_wait_in_another_worker(monkeypatch):
+    with two_rigs() as (one, other):
+        server = one.listening()
+        ports = []
+        for rig in (one, other):
+            rig.upstreams(limit(server, 1, size=9))
+            ports.append(rig.open(listener(1, {1: 1})))
+        first = await one.pair(ports[0], server)
+        await send(await other.connect(ports[1]), b"early")
+        await until(lambda: waiting(other) == 1)
+        others = other.engine._connector._queueing
+        others._poll.cancel()
+        for sock in first:
+            sock.close()
+        await until(lambda: slots(one) == 0)
+        monkeypatch.setattr(one.engine._connector._queueing, "_look_later", lambda: None)
+        await send(await one.connect(ports[0]), b"late")
+        await until(lambda: one.books.accepted() == 2)
+        assert waiting(one) == 1
+        others._look()
+        assert await receive(await one.accept(server), 5) == b"early"
+
+
+async def test_workers_with_as_many_clients_each_get_about_as_many_slots():
+    """Every connection lasts as long as the others, and every client comes again at once."""
+    with two_rigs() as rigs:
+        server = rigs[0].listening()
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + 2
+        ports = []
+        for rig in rigs:
+            rig.upstreams(limit(server, 2, size=100))
+            ports.append(rig.open(listener(1, {1: 1})))
+
+        async def serve() -> None:
+            while True:
+                end, _ = await loop.sock_accept(server)
+                loop.call_later(0.02, end.close)
+
+        async def come_again(rig: Rig, port: int) -> None:
+            while loop.time() < until_s:
+                client = await rig.connect(port)
+                assert await receive(client, 1) == b""
+                client.close()
+
+        serving = asyncio.ensure_future(serve())
+        await asyncio.gather(
+            *(come_again(*pair) for pair in zip(rigs, ports, strict=True) for _ in range(6))
+        )
+        serving.cancel()
+        await asyncio.wait([serving])
+        done = [rig.books.ends()["done"] for rig in rigs]
+        assert min(done) > sum(done) / 3
+        assert [len(rig.books.ends()) for rig in rigs] == [1, 1]
 
 
 async def test_without_a_queue_the_slots_of_other_workers_count_too():

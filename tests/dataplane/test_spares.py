@@ -19,7 +19,9 @@ from tests.dataplane.support import (
     send,
     until,
     upstream,
+    was_reset,
 )
+from tests.dataplane.tls_support import a_tls_server, make_pki
 
 
 @pytest.fixture
@@ -142,6 +144,90 @@ async def test_when_all_are_dead_a_new_one_is_made(rig):
         one.cancel()
     await asyncio.wait(waiting)
     assert rig.books.ends() == {}
+
+
+async def one_spare_is_used(rig, server, **changes):
+    """Return a client, and the server's end of the spare that it got."""
+    rig.upstreams(upstream(1, port_of(server), warm=1, report=True, **changes))
+    [end] = await accept_all(rig, server, 1)
+    await until(lambda: ready(rig) == 1)
+    rig.engine._spares._wake = lambda *_: None  # no other takes its place
+    client = await rig.connect(rig.open(listener(1, {1: 1})))
+    await until(lambda: rig.books.route()[0])
+    return client, end
+
+
+@pytest.mark.parametrize("tries", [1, 3])
+async def test_a_spare_that_dies_as_it_is_used_is_no_failure_and_a_new_connection_is_made(
+    rig, tries
+):
+    server = rig.listening()
+    client, end = await one_spare_is_used(rig, server, connect_tries=tries)
+    reset(end)
+    end = await rig.accept(server)
+    await send(client, b"question")
+    assert await receive(end, 8) == b"question"
+    await send(end, b"answer")
+    assert await receive(client, 6) == b"answer"
+    assert rig.books.errors() == rig.books.ends() == {}
+    assert rig.books.endpoint(8) == (2, 1, 0)
+    assert rig.said(m.Outcomes) == []
+
+
+async def test_it_is_a_failure_if_the_new_connection_dies_too(rig):
+    server = rig.listening()
+    client, end = await one_spare_is_used(rig, server)
+    reset(end)
+    end = await rig.accept(server)
+    await until(lambda: rig.books.route()[0] == 2)
+    reset(end)
+    assert await was_reset(client)
+    assert rig.books.errors() == {"early_reset": 1}
+    assert rig.books.ends() == {"upstream_reset": 1}
+
+
+async def test_it_is_a_failure_if_the_client_was_heard(rig):
+    server = rig.listening()
+    client, end = await one_spare_is_used(rig, server)
+    await send(client, b"pay 1 EUR")
+    assert await receive(end, 9) == b"pay 1 EUR"
+    reset(end)
+    assert await was_reset(client)
+    assert rig.books.errors() == {"early_reset": 1}
+    with pytest.raises(BlockingIOError):
+        server.accept()
+
+
+async def test_a_flow_whose_spare_died_gets_no_other_spare(rig):
+    server = rig.listening()
+    rig.upstreams(upstream(1, port_of(server), warm=2))
+    first, second = await accept_all(rig, server, 2)
+    await until(lambda: ready(rig) == 2)
+    rig.engine._spares._wake = lambda *_: None
+    client = await rig.connect(rig.open(listener(1, {1: 1})))
+    await until(lambda: rig.books.route()[0])
+    reset(first)
+    await send(await rig.accept(server), b"new")
+    assert await receive(client, 3) == b"new"
+    assert ready(rig) == 1
+    second.close()
+
+
+async def test_a_spare_that_dies_as_tls_begins_on_it_is_no_failure_either(rig, tmp_path):
+    pki = make_pki(tmp_path)
+    with a_tls_server(pki.server_context()) as server:
+        rig.upstreams(upstream(1, server.port, warm=1, tls=pki.order()))
+        stale = rig.keep(await asyncio.to_thread(lambda: server.listening.accept()[0]))
+        await until(lambda: ready(rig) == 1)
+        rig.engine._spares._wake = lambda *_: None
+        client = await rig.connect(rig.open(listener(1, {1: 1})))
+        assert (await receive(stale, 1)) == b"\x16"  # a ClientHello
+        reset(stale)
+        end = await server.accept()
+        await asyncio.to_thread(end.sendall, b"answer")
+        assert await receive(client, 6) == b"answer"
+    assert rig.books.errors() == rig.books.ends() == {}
+    assert rig.notices("upstream_tls") == []
 
 
 async def test_a_server_that_speaks_first_is_alive_and_its_greeting_reaches_the_client(rig):
