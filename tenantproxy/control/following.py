@@ -10,8 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 from tenantproxy.control.events import Events
 from tenantproxy.control.upstream import Place, Upstream, literal, shown
-from tenantproxy.discovery.source import Address, Failed, Found, Source
-from tenantproxy.discovery.static import NOT_YET
+from tenantproxy.discovery.source import NOT_YET, Address, Failed, Found, Source
 from tenantproxy.model.spec import UpstreamSpec
 from tenantproxy.tasks import Background
 
@@ -49,7 +48,7 @@ class Following:
             upstream.task = None
 
     async def _follow(self, upstream: Upstream, *, once: bool) -> None:
-        items = self._source_of(upstream.spec).follow()
+        items = self._source_of(upstream.spec).follow(upstream.addresses)
         try:
             async for item in items:
                 if isinstance(item, Failed):
@@ -141,7 +140,7 @@ def _listed(hosts: list[str]) -> str:
 
 
 def _complete(item: Found | Failed) -> bool:
-    """Say whether every name was asked for."""
+    """Say whether every name has been answered for."""
     return isinstance(item, Failed) or NOT_YET not in dict(item.reasons).values()
 
 

@@ -11,8 +11,7 @@ from dataclasses import replace
 from tenantproxy import clock
 from tenantproxy.discovery.literal import literal as written_address
 from tenantproxy.discovery.literal import zone_is_here
-from tenantproxy.discovery.source import Address, Found
-from tenantproxy.discovery.static import NOT_YET
+from tenantproxy.discovery.source import NOT_YET, Address, Found
 from tenantproxy.model.endpoints import Choice, EndpointHealth, Standing, choose
 from tenantproxy.model.spec import EndpointSpec, UpstreamSpec
 
@@ -121,20 +120,36 @@ class Upstream:
         self._begin(before)
 
     def take(self, found: Found) -> None:
-        """Know what was found; a name of the document that fails keeps the addresses it had.
+        """Know what was found; a name, listed or a target, that fails keeps the addresses it had.
 
-        So does one that was not asked for yet: sources begin anew when the upstream wakes.
+        So does one that has not answered yet: sources begin anew when the upstream wakes.
         """
         reasons = dict(found.reasons)
-        lost = reasons.keys() - {one.listed for one in found.addresses}
-        stale = [one for one in self.addresses if one.listed in lost]
-        for listed in {one.listed for one in stale}:
-            if reasons[listed] == NOT_YET:
-                del reasons[listed]
-        self._found = (*found.addresses, *stale)
+        lost = reasons.keys() - set(map(checked_as, found.addresses))
+        stale = [one for one in self.addresses if checked_as(one) in lost]
+        for name in set(map(checked_as, stale)):
+            if reasons[name] == NOT_YET:
+                del reasons[name]
+        self._found = self._in_order(found.addresses, stale) if stale else found.addresses
         self.reasons = reasons
         self.known = True
         self.discovery_reason = ""
+
+    def _in_order(self, found: Iterable[Address], stale: Iterable[Address]) -> tuple[Address, ...]:
+        """Return both: what was there in its old order, and what is new behind it.
+
+        Two names of the document that are one place share it; of two targets the first has it.
+        """
+        known = tuple(found)
+        places = {(one.host, one.port) for one in known}
+        kept = (one for one in stale if one.listed or (one.host, one.port) not in places)
+        order = {(one.host, one.port, one.listed): n for n, one in enumerate(self.addresses)}
+        new = len(order)
+        return tuple(
+            sorted(
+                (*known, *kept), key=lambda one: order.get((one.host, one.port, one.listed), new)
+            )
+        )
 
     def lack(self, reason: str) -> None:
         """Know that nothing could be learned; what another discovery had found ends here."""

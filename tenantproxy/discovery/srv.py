@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from tenantproxy.discovery.following import Following, News, hosts
 from tenantproxy.discovery.refresh import refresh
 from tenantproxy.discovery.resolver import Resolver, Service
-from tenantproxy.discovery.source import Address, Failed, Found
+from tenantproxy.discovery.source import NOT_YET, Address, Failed, Found
 
 _Records = tuple[Service, ...]
 
@@ -18,18 +18,24 @@ class SrvSource:
     def __init__(self, name: str, *, tenant: str, resolver: Resolver) -> None:
         self._name, self._tenant, self._resolver = name, tenant, resolver
 
-    async def follow(self) -> AsyncIterator[Found | Failed]:
+    async def follow(self, before: Sequence[Address] = ()) -> AsyncIterator[Found | Failed]:
         """Yield the endpoints whenever they change, and why there are none.
 
-        A target that does not resolve (any more) is listed in `Found.reasons`, keeps the addresses
-        it had, and is left out if it had none. `Failed` comes when the SRV records cannot be had,
-        or none of their targets.
+        A target that does not resolve (yet, or any more) is listed in `Found.reasons`, keeps the
+        addresses it had, and is left out if it had none. `Failed` comes when the SRV records
+        cannot be had, or none of their targets.
         """
         news = News()
         told = Told()
+
+        def addresses(target: str) -> AsyncIterator[tuple[str, ...] | Failed]:
+            had = {one.host: None for one in before if one.name == target}
+            # A target is a whole name: the dot keeps search domains out of it.
+            return hosts(self._resolver, f"{target}.", self._tenant, tuple(had))
+
         async with (
             Following(self._ask, news) as services,
-            Following(self._addresses, news) as targets,
+            Following(addresses, news) as targets,
         ):
             services.want([self._name])
             while True:
@@ -53,10 +59,6 @@ class SrvSource:
             return answer.records, answer.ttl_s
 
         return refresh(ask)
-
-    def _addresses(self, target: str) -> AsyncIterator[tuple[str, ...] | Failed]:
-        # A target is a whole name: the dot keeps search domains out of it.
-        return hosts(self._resolver, f"{target}.", self._tenant)
 
 
 class Told:
@@ -88,18 +90,17 @@ def joined(
     """
     endpoints: dict[tuple[str, int], Address] = {}
     why: list[tuple[str, str]] = []
-    waiting = False
     for one in records:
         if not one.target:
             continue  # RFC 2782: `.` means that the service is decidedly not available
-        if reason := reasons.get(one.target):
+        if reason := reasons.get(one.target, "" if one.target in known else NOT_YET):
             why.append((f"{one.target}:{one.port}", reason))
-        waiting |= not reason and one.target not in known
         for host in known.get(one.target, ()):
             endpoints.setdefault(
                 (host, one.port),
                 Address(host, one.port, one.weight or 1, one.priority, name=one.target),
             )
-    if endpoints or not (why or waiting):
+    if endpoints or not why:
         return Found(tuple(endpoints.values()), tuple(why))
+    waiting = any(reason == NOT_YET for _, reason in why)
     return None if waiting else Failed(why[0][1])

@@ -121,7 +121,8 @@ def test_an_address_that_two_records_give_stands_for_the_first():
 def test_nothing_is_said_while_no_target_has_been_heard_of():
     records = service("a"), service("b")
     assert joined(records, {}, {"a": "no"}) is None
-    assert joined(records, {"b": ("h",)}, {}) == Found((Address("h", 80, 1, 1, name="b"),))
+    only_b = (Address("h", 80, 1, 1, name="b"),)
+    assert joined(records, {"b": ("h",)}, {}) == Found(only_b, (("a:80", "not resolved yet"),))
     assert joined(records, {}, {"a": "no", "b": "no, too"}) == Failed("no")
     assert joined((service(""),), {}, {}) == Found(())
 
