@@ -16,6 +16,8 @@ from tenantproxy.tasks import Background
 
 _SHOWN = 8
 """Addresses listed in one event."""
+_EACH = 10
+"""Up to so many changes at once have an event of their own."""
 
 
 class Following:
@@ -71,7 +73,11 @@ class Following:
     def _found(self, upstream: Upstream, item: Found) -> None:
         known, failed = upstream.known, upstream.discovery_reason
         reasons, addresses, before = upstream.reasons, upstream.addresses, upstream.places()
+        short = upstream.short
         upstream.take(item)
+        for what, why in upstream.short.items():
+            if what not in short:
+                self._note(upstream, "upstream_shortened", why, level="warning")
         for listed, reason in upstream.reasons.items():
             if reason not in (NOT_YET, reasons.get(listed)):
                 self._note(upstream, "upstream_unresolved", reason, level="warning")
@@ -106,14 +112,17 @@ class Following:
     ) -> None:
         """Note who came and who went; a name's first address is no newcomer."""
         had_some = {one.listed for one in before.values()} | {""}
-        for place, one in now.items():
-            if place not in before and one.listed in had_some:
-                name = shown(one, upstream.spec)
-                self._note(upstream, "endpoint_added", f"{one.host} is new", endpoint=name)
-        for place, one in before.items():
-            if place not in now:
-                name = shown(one, upstream.spec)
-                self._note(upstream, "endpoint_removed", f"{one.host} is gone", endpoint=name)
+        new = [one for at, one in now.items() if at not in before and one.listed in had_some]
+        gone = [one for at, one in before.items() if at not in now]
+        if len(new) + len(gone) > _EACH:
+            self._note(upstream, "endpoints_changed", _summary(new, gone))
+            return
+        for one in new:
+            name = shown(one, upstream.spec)
+            self._note(upstream, "endpoint_added", f"{one.host} is new", endpoint=name)
+        for one in gone:
+            name = shown(one, upstream.spec)
+            self._note(upstream, "endpoint_removed", f"{one.host} is gone", endpoint=name)
 
     def _note(
         self, upstream: Upstream, event: str, reason: str, *, level: str = "info", **more: str
@@ -131,6 +140,15 @@ def _by_listed(addresses: Iterable[Address]) -> dict[str, list[str]]:
     for one in addresses:
         found.setdefault(one.listed, []).append(one.host)
     return {listed: sorted(hosts) for listed, hosts in found.items()}
+
+
+def _summary(new: list[Address], gone: list[Address]) -> str:
+    """Return `12 are new: 10.0.0.1, ...; 1 is gone: 10.0.0.9`."""
+    return "; ".join(
+        f"{len(some)} {'is' if len(some) == 1 else 'are'} {what}: {_listed([a.host for a in some])}"
+        for some, what in ((new, "new"), (gone, "gone"))
+        if some
+    )
 
 
 def _listed(hosts: list[str]) -> str:

@@ -18,6 +18,9 @@ from tenantproxy.model.spec import EndpointSpec, UpstreamSpec
 Place = tuple[str, int]
 """IP address and port: what makes an endpoint the same one as before."""
 
+MOST_FOUND = 1024
+"""Endpoints of one upstream by discovery: as many as a document may list."""
+
 _numbers = itertools.count(1)
 """Of upstreams and endpoints: workers know them by number."""
 
@@ -48,7 +51,7 @@ class Upstream:
     __slots__ = (
         "_found", "block", "choice", "discovery_reason", "ejections", "endpoints", "failed",
         "id", "known", "literal", "overdue", "panic", "passed", "ramps", "reasons", "routes",
-        "sent", "since_s", "spec", "task", "timer", "users",
+        "sent", "short", "since_s", "spec", "task", "timer", "users",
     )  # fmt: skip
 
     def __init__(self, spec: UpstreamSpec) -> None:
@@ -69,6 +72,8 @@ class Upstream:
         """Something has been found, so what comes from now on is a change."""
         self.discovery_reason = ""
         """Why nothing could be learned the last time; what was found before is kept."""
+        self.short: Mapping[str, str] = _NONE
+        """Why not all that was found is used, by what there is too much (or too little) of."""
         self.endpoints: dict[Place, Endpoint] = {}
         """Empty until the first use, then one for each of `places`."""
         self.users = 0
@@ -107,6 +112,8 @@ class Upstream:
         With another discovery it stays until that has found something, or failed.
         """
         found, old, self.spec = self.addresses, self.spec, spec
+        if spec.discovery != old.discovery:
+            self.discovery_reason, self.short = "", _NONE
         if spec.discovery is not None:
             self._found, self.literal = found, False
             self.known = self.known and spec.discovery == old.discovery
@@ -130,7 +137,9 @@ class Upstream:
         for name in set(map(checked_as, stale)):
             if reasons[name] == NOT_YET:
                 del reasons[name]
-        self._found = self._in_order(found.addresses, stale) if stale else found.addresses
+        everything = self._in_order(found.addresses, stale) if stale else found.addresses
+        self.shorten("targets", found.shortened)
+        self._found = everything if self.spec.discovery is None else self._fewer(everything)
         self.reasons = reasons
         self.known = True
         self.discovery_reason = ""
@@ -151,11 +160,34 @@ class Upstream:
             )
         )
 
+    def _fewer(self, found: tuple[Address, ...]) -> tuple[Address, ...]:
+        """Return as many as there may be, in their order: those that were there go first."""
+        if len(found) <= MOST_FOUND:
+            self.shorten("addresses", "")
+            return found
+        self.shorten("addresses", f"{MOST_FOUND} of {len(found)} addresses are used")
+        known = {(one.host, one.port) for one in self.addresses}
+        first = sorted(found, key=lambda one: (one.host, one.port) not in known)
+        kept = set(first[:MOST_FOUND])
+        return tuple(one for one in found if one in kept)
+
     def lack(self, reason: str) -> None:
         """Know that nothing could be learned; what another discovery had found ends here."""
         if not self.known:
             self._begin({})
         self.discovery_reason = reason
+
+    def shorten(self, what: str, why: str) -> bool:
+        """Know why not all is used, or with "" that nothing is in the way; say if that is news.
+
+        Other numbers of what was too much before are no news.
+        """
+        known = self.short
+        if known.get(what, "") == why:
+            return False
+        rest = {one: said for one, said in known.items() if one != what}
+        self.short = {**rest, what: why} if why else rest
+        return what not in known
 
     def places(self) -> dict[Place, Address]:
         """Return what is there, every place once; one that is there twice has both weights."""

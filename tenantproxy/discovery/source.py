@@ -38,6 +38,8 @@ class Found:
 
     `NOT_YET` of one that is still asked for: what was known of it before is still true.
     """
+    shortened: str = ""
+    """Why not everything is here, for people: `64 of 100 targets are used`."""
 
 
 @dataclass(frozen=True, slots=True)

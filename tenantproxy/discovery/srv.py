@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 
 from tenantproxy.discovery.following import Following, News, hosts
 from tenantproxy.discovery.refresh import refresh
 from tenantproxy.discovery.resolver import Resolver, Service
 from tenantproxy.discovery.source import NOT_YET, Address, Failed, Found
+
+MOST_TARGETS = 64
+"""Each is a name to follow."""
 
 _Records = tuple[Service, ...]
 
@@ -40,7 +44,9 @@ class SrvSource:
             services.want([self._name])
             while True:
                 await news.wait()
-                records = services.known.get(self._name)
+                records, shortened = services.known.get(self._name), ""
+                if records is not None:
+                    records, shortened = fewer(records)
                 targets.want({one.target for one in records or () if one.target})
                 failure = services.reasons.get(self._name, "")
                 found: Found | None = None
@@ -49,7 +55,7 @@ class SrvSource:
                     if isinstance(made, Failed):
                         failure = failure or made.reason
                     else:
-                        found = made
+                        found = made and replace(made, shortened=shortened)
                 for item in told.next(found, failure):
                     yield item
 
@@ -79,6 +85,16 @@ class Told:
             items.append(Failed(failure))
             self._failure = failure
         return items
+
+
+def fewer(records: _Records) -> tuple[_Records, str]:
+    """Return the records of the first `MOST_TARGETS` targets, and what is to be said of others."""
+    targets = list(dict.fromkeys(one.target for one in records))
+    if len(targets) <= MOST_TARGETS:
+        return records, ""
+    kept = set(targets[:MOST_TARGETS])
+    said = f"{MOST_TARGETS} of {len(targets)} targets are used"
+    return tuple(one for one in records if one.target in kept), said
 
 
 def joined(
