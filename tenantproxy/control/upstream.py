@@ -49,7 +49,7 @@ class Upstream:
     """Kept by the thousand: what only a used one needs comes with its first use."""
 
     __slots__ = (
-        "_found", "block", "choice", "discovery_reason", "ejections", "endpoints", "failed",
+        "_found", "block", "choice", "discovery_reason", "down", "ejections", "endpoints", "failed",
         "id", "known", "literal", "overdue", "panic", "passed", "ramps", "reasons", "routes",
         "sent", "short", "since_s", "spec", "task", "timer", "users",
     )  # fmt: skip
@@ -80,8 +80,8 @@ class Upstream:
         """Listeners that are awake and name it."""
         self.choice: Choice[Place] | None = None
         """Where its connections go, as workers were told."""
-        self.panic = False
-        """It was said that too few endpoints are usable."""
+        self.panic = self.down = False
+        """It was said that too few endpoints are usable, or none any more."""
         self.ramps = False
         """Workers were told of weights of a slow start."""
         self.overdue: dict[Place, str] | None = None
