@@ -81,7 +81,7 @@ class Healing:
         for one in upstream.endpoints.values():
             if upstream.spec.health is not None:
                 self._prober.forget(one.id)
-            if upstream.spec.health is not None or one.health.seen or one.health.failures:
+            if upstream.spec.health is not None or one.health.seen:
                 one.health = one.health.rested()
 
     def respec(self, upstream: Upstream, old: UpstreamSpec) -> None:
