@@ -52,7 +52,7 @@ class Upstreams:
         self.certificates = Certificates(events, self._reloaded, folder)
         self._healing = Healing(events, self.certificates, background, self._healed)
         self._following = Following(source_of, background, events, self._found)
-        orders = UpstreamOrders(self.certificates, len(fleet.workers))
+        orders = UpstreamOrders(self.certificates, len(fleet.workers), self._shorten)
         self._telling = Telling(fleet, orders, self._healing.decide)
         self.by_key: dict[UpstreamKey, Upstream] = {}
         self._users: dict[int, tuple[Upstream, ...]] = {}
