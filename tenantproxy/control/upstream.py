@@ -26,6 +26,7 @@ _numbers = itertools.count(1)
 
 
 _NONE: Mapping[str, str] = {}
+_NO_TIMES: Mapping[str, float] = {}
 _NONE_FOUND: Mapping[str, Address] = {}
 
 
@@ -49,9 +50,9 @@ class Upstream:
     """Kept by the thousand: what only a used one needs comes with its first use."""
 
     __slots__ = (
-        "_found", "block", "choice", "discovery_reason", "down", "ejections", "endpoints", "failed",
-        "id", "known", "literal", "overdue", "panic", "passed", "ramps", "reasons", "routes",
-        "sent", "short", "since_s", "spec", "task", "timer", "users",
+        "_found", "block", "choice", "discovery_reason", "down", "ejections", "endpoints",
+        "failed", "id", "known", "lacking_s", "literal", "overdue", "panic", "passed", "ramps",
+        "reasons", "routes", "sent", "short", "since_s", "spec", "task", "timer", "users",
     )  # fmt: skip
 
     def __init__(self, spec: UpstreamSpec) -> None:
@@ -65,11 +66,12 @@ class Upstream:
         self._found: tuple[Address, ...] | None = None
         """None: what the document says, as in nearly all of the thousands."""
         self.reasons: Mapping[str, str] = _NONE
-        """Of endpoints in the document that could not be resolved the last time, and why."""
-        self.literal = False
-        """Nothing is to be found: the document says every address."""
-        self.known = False
-        """Something has been found, so what comes from now on is a change."""
+        """Of names that could not be resolved the last time, and why."""
+        self.lacking_s: Mapping[str, float] = _NO_TIMES
+        """CLOCK_MONOTONIC of the first reason of each, since it had none."""
+        self.literal = self.known = False
+        """Nothing is to be found: the document says every address. Something has been found
+        (or is not to be), so what comes from now on is a change."""
         self.discovery_reason = ""
         """Why nothing could be learned the last time; what was found before is kept."""
         self.short: Mapping[str, str] = _NONE
@@ -140,7 +142,7 @@ class Upstream:
         everything = self._in_order(found.addresses, stale) if stale else found.addresses
         self.shorten("targets", found.shortened)
         self._found = everything if self.spec.discovery is None else self._fewer(everything)
-        self.reasons = reasons
+        self._give_reasons(reasons)
         self.known = True
         self.discovery_reason = ""
 
@@ -223,10 +225,11 @@ class Upstream:
         """Begin with what the document says and what was found `before` for its hosts, by IP."""
         spec = self.spec
         self.discovery_reason = ""
-        self.reasons, self._found = _NONE, None
+        self._found = None
         self.literal = spec.discovery is None and all(map(literal, spec.endpoints))
         self.known = self.known or self.literal
         if self.literal:
+            self._give_reasons(_NONE)
             return
         self._found = tuple(
             address
@@ -238,9 +241,14 @@ class Upstream:
             )
         )
         there = {one.listed for one in self._found}
-        self.reasons = {
-            listed: NOT_YET for one in spec.endpoints if (listed := str(one)) not in there
-        }
+        self._give_reasons(
+            {listed: NOT_YET for one in spec.endpoints if (listed := str(one)) not in there}
+        )
+
+    def _give_reasons(self, reasons: Mapping[str, str]) -> None:
+        before, now_s = self.lacking_s, clock.monotonic_s()
+        self.lacking_s = {name: before.get(name, now_s) for name in reasons} or _NO_TIMES
+        self.reasons = reasons
 
 
 def _written(endpoints: Iterable[EndpointSpec]) -> tuple[Address, ...]:
