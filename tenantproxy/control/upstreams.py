@@ -1,7 +1,8 @@
 """Every upstream of the desired state: set, used by listeners, given endpoints, dropped.
 
 An upstream is awake while a listener that names it is opening, open or draining: only then its
-source is followed, its endpoints are checked and spares are kept. One that rests costs nothing.
+source is followed, its endpoints are checked and spares are kept. One that rests costs nothing,
+but for one look at its names when it is set.
 """
 
 from __future__ import annotations
