@@ -122,6 +122,7 @@ _UPSTREAM: dict[str, Schema] = {
     "connect": _CONNECT,
     "discovery": _DISCOVERY,
     "discovery_reason": TEXT,
+    "shortened": TEXT,
     "awake": FLAG,
     "panic": FLAG,
     "endpoints": array(_ENDPOINT),

@@ -75,6 +75,7 @@ def show_upstream(view: UpstreamView) -> Json:
         "connect": wanted["connect"],
         "discovery": wanted["discovery"],
         "discovery_reason": view.discovery_reason,
+        "shortened": view.shortened,
         "awake": view.awake,
         "panic": view.panic,
         "endpoints": [_endpoint(endpoint) for endpoint in view.endpoints],

@@ -29,6 +29,8 @@ def condition(upstream: Item) -> str:
         words.append("full")
     if upstream["discovery_reason"]:
         words.append("discovery fails")
+    if upstream["shortened"]:
+        words.append("shortened")
     return ", ".join(words) or "ok"
 
 

@@ -42,6 +42,8 @@ def _head(item: Item) -> list[Row]:
         ("Limit:", _limit(item["limits"])),
         ("Spares:", _spares(item["spares"], spec["warm"])),
     ]
+    if item["shortened"]:
+        head.append(("Left out:", item["shortened"]))
     if spec["tls"]:
         head.append(("TLS:", "verified" if spec["tls"]["verify"] else "not verified"))
     if spec["send_proxy"]:

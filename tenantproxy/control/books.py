@@ -8,6 +8,7 @@ route counts are folded into its upstreams', which must never go down.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -50,6 +51,11 @@ class Blocks:
         self._next += 1
         return self._next - 1
 
+    @property
+    def free(self) -> int:
+        """How many may still be taken."""
+        return self._capacity - self._next + len(self._free)
+
     def give_back(self, number: int) -> None:
         self._free.append(number)
 
@@ -74,6 +80,8 @@ class Books:
         self._routes = Blocks(capacity.routes, "route")
         self._upstreams = Blocks(capacity.upstreams, "upstream")
         self._endpoints = Blocks(capacity.endpoints, "endpoint")
+        self._endpoints_of: Counter[str] = Counter()
+        """By tenant, those that are given back late among them."""
         self._folded: dict[int, list[int]] = {}
         """By upstream block: what routes that are gone had counted."""
         self._folding = threading.Lock()
@@ -90,8 +98,20 @@ class Books:
     def take_upstream(self) -> int:
         return self._upstreams.take()
 
-    def take_endpoint(self) -> int:
-        return self._endpoints.take()
+    def take_endpoint(self, tenant: str) -> int:
+        """Return a block for an endpoint of a tenant, which never has more than are left.
+
+        So one that is alone may have half of all, and nobody can have the last.
+
+        Raises:
+            ListenFailed: all are in use, or too many by this tenant.
+        """
+        held, free = self._endpoints_of[tenant], self._endpoints.free
+        if held and held >= free:
+            raise ListenFailed(f"{tenant} has {held} endpoint counters, and only {free} are free")
+        block = self._endpoints.take()
+        self._endpoints_of[tenant] += 1
+        return block
 
     def drop_listener(self, block: int) -> None:
         """Clear a block that no worker writes any more and let it be used again."""
@@ -128,11 +148,14 @@ class Books:
             file.clear_upstream(block)
         self._upstreams.give_back(block)
 
-    def drop_endpoint(self, block: int) -> None:
+    def drop_endpoint(self, block: int, tenant: str) -> None:
         """As `drop_upstream`."""
         for file in self.files:
             file.clear_endpoint(block)
         self._endpoints.give_back(block)
+        self._endpoints_of[tenant] -= 1
+        if not self._endpoints_of[tenant]:
+            del self._endpoints_of[tenant]
 
     def settle(
         self,

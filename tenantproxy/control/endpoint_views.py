@@ -27,13 +27,14 @@ def endpoint_views(upstream: Upstream, books: Books) -> tuple[EndpointView, ...]
         ]
     if not reasons:
         return tuple(views)
-    since_s = _wall_s(upstream.since_s)
-    found = {address.listed for address in upstream.addresses}
-    views += (
-        EndpointView(str(one), None, reasons[str(one)], one.weight, 0, "unresolved", since_s)
-        for one in spec.endpoints
-        if str(one) in reasons and str(one) not in found
-    )
+    found, lacking_s = {address.listed for address in upstream.addresses}, upstream.lacking_s
+    for one in spec.endpoints:
+        name = str(one)
+        if name in reasons and name not in found:
+            since_s = _wall_s(lacking_s.get(name, upstream.since_s))
+            views.append(
+                EndpointView(name, None, reasons[name], one.weight, 0, "unresolved", since_s)
+            )
     order = {str(one): number for number, one in enumerate(spec.endpoints)}
     return tuple(sorted(views, key=lambda view: order.get(view.address, len(order))))
 
@@ -54,6 +55,10 @@ def _used(name: str, one: Endpoint, why: str, books: Books) -> EndpointView:
     health, address = one.health, one.address
     live, ever, failures = books.endpoint_totals(one.block)
     until_s = health.ejected_until_s
+    if until_s is not None and until_s <= clock.monotonic_s():
+        # Asleep, nobody ends an ejection: it is done at the wake, and shown as if it were done.
+        health, _ = health.returned(until_s)
+        until_s = None
     return EndpointView(
         address=name,
         resolved=address.host,

@@ -10,13 +10,14 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 from tenantproxy.control.events import Events
 from tenantproxy.control.upstream import Place, Upstream, literal, shown
-from tenantproxy.discovery.source import Address, Failed, Found, Source
-from tenantproxy.discovery.static import NOT_YET
+from tenantproxy.discovery.source import NOT_YET, Address, Failed, Found, Source
 from tenantproxy.model.spec import UpstreamSpec
 from tenantproxy.tasks import Background
 
 _SHOWN = 8
 """Addresses listed in one event."""
+_EACH = 10
+"""Up to so many changes at once have an event of their own."""
 
 
 class Following:
@@ -49,7 +50,7 @@ class Following:
             upstream.task = None
 
     async def _follow(self, upstream: Upstream, *, once: bool) -> None:
-        items = self._source_of(upstream.spec).follow()
+        items = self._source_of(upstream.spec).follow(upstream.addresses)
         try:
             async for item in items:
                 if isinstance(item, Failed):
@@ -72,7 +73,11 @@ class Following:
     def _found(self, upstream: Upstream, item: Found) -> None:
         known, failed = upstream.known, upstream.discovery_reason
         reasons, addresses, before = upstream.reasons, upstream.addresses, upstream.places()
+        short = upstream.short
         upstream.take(item)
+        for what, why in upstream.short.items():
+            if what not in short:
+                self._note(upstream, "upstream_shortened", why, level="warning")
         for listed, reason in upstream.reasons.items():
             if reason not in (NOT_YET, reasons.get(listed)):
                 self._note(upstream, "upstream_unresolved", reason, level="warning")
@@ -107,14 +112,17 @@ class Following:
     ) -> None:
         """Note who came and who went; a name's first address is no newcomer."""
         had_some = {one.listed for one in before.values()} | {""}
-        for place, one in now.items():
-            if place not in before and one.listed in had_some:
-                name = shown(one, upstream.spec)
-                self._note(upstream, "endpoint_added", f"{one.host} is new", endpoint=name)
-        for place, one in before.items():
-            if place not in now:
-                name = shown(one, upstream.spec)
-                self._note(upstream, "endpoint_removed", f"{one.host} is gone", endpoint=name)
+        new = [one for at, one in now.items() if at not in before and one.listed in had_some]
+        gone = [one for at, one in before.items() if at not in now]
+        if len(new) + len(gone) > _EACH:
+            self._note(upstream, "endpoints_changed", _summary(new, gone))
+            return
+        for one in new:
+            name = shown(one, upstream.spec)
+            self._note(upstream, "endpoint_added", f"{one.host} is new", endpoint=name)
+        for one in gone:
+            name = shown(one, upstream.spec)
+            self._note(upstream, "endpoint_removed", f"{one.host} is gone", endpoint=name)
 
     def _note(
         self, upstream: Upstream, event: str, reason: str, *, level: str = "info", **more: str
@@ -134,6 +142,15 @@ def _by_listed(addresses: Iterable[Address]) -> dict[str, list[str]]:
     return {listed: sorted(hosts) for listed, hosts in found.items()}
 
 
+def _summary(new: list[Address], gone: list[Address]) -> str:
+    """Return `12 are new: 10.0.0.1, ...; 1 is gone: 10.0.0.9`."""
+    return "; ".join(
+        f"{len(some)} {'is' if len(some) == 1 else 'are'} {what}: {_listed([a.host for a in some])}"
+        for some, what in ((new, "new"), (gone, "gone"))
+        if some
+    )
+
+
 def _listed(hosts: list[str]) -> str:
     more = len(hosts) - _SHOWN
     shown_hosts = ", ".join(hosts[:_SHOWN])
@@ -141,7 +158,7 @@ def _listed(hosts: list[str]) -> str:
 
 
 def _complete(item: Found | Failed) -> bool:
-    """Say whether every name was asked for."""
+    """Say whether every name has been answered for."""
     return isinstance(item, Failed) or NOT_YET not in dict(item.reasons).values()
 
 

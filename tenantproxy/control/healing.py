@@ -81,7 +81,7 @@ class Healing:
         for one in upstream.endpoints.values():
             if upstream.spec.health is not None:
                 self._prober.forget(one.id)
-            if upstream.spec.health is not None or one.health.seen or one.health.failures:
+            if upstream.spec.health is not None or one.health.seen:
                 one.health = one.health.rested()
 
     def respec(self, upstream: Upstream, old: UpstreamSpec) -> None:
@@ -187,6 +187,11 @@ class Healing:
         upstream.choice = now
         if now.panic != upstream.panic:
             self._tell_panic(upstream, panic=now.panic)
+        if now.used:
+            if upstream.down:
+                self._tell_down(upstream, down=False)
+        elif upstream.awake and before is not None and before.used:
+            self._tell_down(upstream, down=True)
         ramped, upstream.ramps = upstream.ramps, upstream.ramping(now_s)
         self._arm(upstream, now_s)
         return upstream.ramps or ramped or now != before
@@ -261,12 +266,19 @@ class Healing:
 
     def _tell_panic(self, upstream: Upstream, *, panic: bool) -> None:
         upstream.panic = panic
-        usable = sum(one.health.usable for one in upstream.endpoints.values())
-        said = f"{usable} of {len(upstream.endpoints)} endpoints are usable"
+        said = _usable(upstream)
         if panic:
             self.note(upstream, "upstream_panic", f"{said}: all are used", level="warning")
         else:
             self.note(upstream, "upstream_panic_over", said)
+
+    def _tell_down(self, upstream: Upstream, *, down: bool) -> None:
+        upstream.down = down
+        if down:
+            said = _usable(upstream) if upstream.endpoints else "no endpoint is left"
+            self.note(upstream, "upstream_down", said, level="warning")
+        else:
+            self.note(upstream, "upstream_up", _usable(upstream))
 
     def note(
         self, upstream: Upstream, event: str, reason: str, *, level: str = "info", **more: str
@@ -281,3 +293,8 @@ class Healing:
             level=level,
             values=more,
         )
+
+
+def _usable(upstream: Upstream) -> str:
+    usable = sum(one.health.usable for one in upstream.endpoints.values())
+    return f"{usable} of {len(upstream.endpoints)} endpoints are usable"

@@ -148,6 +148,7 @@ class Lookout:
             awake=one.awake,
             panic=one.panic,
             discovery_reason=one.discovery_reason,
+            shortened="; ".join(one.short.values()),
             **gauges._asdict(),
             ejections=one.ejections,
             checks={"passed": one.passed, "failed": one.failed},

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import ssl
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,10 @@ from tenantproxy.errors import Problem, TlsFiles
 from tenantproxy.model.spec import TlsRule, UpstreamKey, UpstreamSpec
 
 LOOK_EVERY_S = 2.0
+AT_ONCE = 16
+"""So many changed files are loaded in one turn of the loop: each takes milliseconds."""
+GO_ON_AFTER_S = 0.05
+"""The next ones are loaded so long after."""
 
 _versions = itertools.count(1)
 """Never the same for other content, also when files are forgotten and come back."""
@@ -77,6 +82,8 @@ class Certificates:
         self._folder = folder.absolute()
         self._loaded: dict[Files, _Loaded] = {}
         self._used: dict[UpstreamKey, Files] = {}
+        self._changed: deque[Files] = deque()
+        """Those that are still to be loaded again."""
         self._timer: asyncio.TimerHandle | None = None
 
     def problems(self, spec: UpstreamSpec) -> list[Problem]:
@@ -120,12 +127,20 @@ class Certificates:
         return TlsOrder(server_name=spec.tls.server_name or "", version=version, **files._asdict())
 
     def look(self) -> None:
-        """Look at every file that is in use, and forget what is not."""
-        for files, loaded in tuple(self._loaded.items()):
-            if not loaded.users:
-                del self._loaded[files]
-            elif (signature := files.signature()) != loaded.signature:
-                self._again(files, loaded, signature)
+        """Look at every file that is in use, and forget what is not.
+
+        Of those that have changed `AT_ONCE` are loaded; before the others are, none is looked at.
+        """
+        if not self._changed:
+            for files, loaded in tuple(self._loaded.items()):
+                if not loaded.users:
+                    del self._loaded[files]
+                elif files.signature() != loaded.signature:
+                    self._changed.append(files)
+        for _ in range(min(AT_ONCE, len(self._changed))):
+            files = self._changed.popleft()
+            if (known := self._loaded.get(files)) is not None:
+                self._again(files, known, files.signature())
 
     def close(self) -> None:
         """Look no more."""
@@ -170,7 +185,8 @@ class Certificates:
     def _look_later(self) -> None:
         if self._timer is None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(LOOK_EVERY_S, self._tick)
+            wait_s = GO_ON_AFTER_S if self._changed else LOOK_EVERY_S
+            self._timer = loop.call_later(wait_s, self._tick)
 
     def _tick(self) -> None:
         self._timer = None

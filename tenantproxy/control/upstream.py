@@ -11,19 +11,22 @@ from dataclasses import replace
 from tenantproxy import clock
 from tenantproxy.discovery.literal import literal as written_address
 from tenantproxy.discovery.literal import zone_is_here
-from tenantproxy.discovery.source import Address, Found
-from tenantproxy.discovery.static import NOT_YET
+from tenantproxy.discovery.source import NOT_YET, Address, Found
 from tenantproxy.model.endpoints import Choice, EndpointHealth, Standing, choose
 from tenantproxy.model.spec import EndpointSpec, UpstreamSpec
 
 Place = tuple[str, int]
 """IP address and port: what makes an endpoint the same one as before."""
 
+MOST_FOUND = 1024
+"""Endpoints of one upstream by discovery: as many as a document may list."""
+
 _numbers = itertools.count(1)
 """Of upstreams and endpoints: workers know them by number."""
 
 
 _NONE: Mapping[str, str] = {}
+_NO_TIMES: Mapping[str, float] = {}
 _NONE_FOUND: Mapping[str, Address] = {}
 
 
@@ -47,9 +50,9 @@ class Upstream:
     """Kept by the thousand: what only a used one needs comes with its first use."""
 
     __slots__ = (
-        "_found", "block", "choice", "discovery_reason", "ejections", "endpoints", "failed",
-        "id", "known", "literal", "overdue", "panic", "passed", "ramps", "reasons", "routes",
-        "sent", "since_s", "spec", "task", "timer", "users",
+        "_found", "block", "choice", "discovery_reason", "down", "ejections", "endpoints",
+        "failed", "id", "known", "lacking_s", "literal", "overdue", "panic", "passed", "ramps",
+        "reasons", "routes", "sent", "short", "since_s", "spec", "task", "timer", "users",
     )  # fmt: skip
 
     def __init__(self, spec: UpstreamSpec) -> None:
@@ -63,21 +66,24 @@ class Upstream:
         self._found: tuple[Address, ...] | None = None
         """None: what the document says, as in nearly all of the thousands."""
         self.reasons: Mapping[str, str] = _NONE
-        """Of endpoints in the document that could not be resolved the last time, and why."""
-        self.literal = False
-        """Nothing is to be found: the document says every address."""
-        self.known = False
-        """Something has been found, so what comes from now on is a change."""
+        """Of names that could not be resolved the last time, and why."""
+        self.lacking_s: Mapping[str, float] = _NO_TIMES
+        """CLOCK_MONOTONIC of the first reason of each, since it had none."""
+        self.literal = self.known = False
+        """Nothing is to be found: the document says every address. Something has been found
+        (or is not to be), so what comes from now on is a change."""
         self.discovery_reason = ""
         """Why nothing could be learned the last time; what was found before is kept."""
+        self.short: Mapping[str, str] = _NONE
+        """Why not all that was found is used, by what there is too much (or too little) of."""
         self.endpoints: dict[Place, Endpoint] = {}
         """Empty until the first use, then one for each of `places`."""
         self.users = 0
         """Listeners that are awake and name it."""
         self.choice: Choice[Place] | None = None
         """Where its connections go, as workers were told."""
-        self.panic = False
-        """It was said that too few endpoints are usable."""
+        self.panic = self.down = False
+        """It was said that too few endpoints are usable, or none any more."""
         self.ramps = False
         """Workers were told of weights of a slow start."""
         self.overdue: dict[Place, str] | None = None
@@ -108,6 +114,8 @@ class Upstream:
         With another discovery it stays until that has found something, or failed.
         """
         found, old, self.spec = self.addresses, self.spec, spec
+        if spec.discovery != old.discovery:
+            self.discovery_reason, self.short = "", _NONE
         if spec.discovery is not None:
             self._found, self.literal = found, False
             self.known = self.known and spec.discovery == old.discovery
@@ -121,26 +129,67 @@ class Upstream:
         self._begin(before)
 
     def take(self, found: Found) -> None:
-        """Know what was found; a name of the document that fails keeps the addresses it had.
+        """Know what was found; a name, listed or a target, that fails keeps the addresses it had.
 
-        So does one that was not asked for yet: sources begin anew when the upstream wakes.
+        So does one that has not answered yet: sources begin anew when the upstream wakes.
         """
         reasons = dict(found.reasons)
-        lost = reasons.keys() - {one.listed for one in found.addresses}
-        stale = [one for one in self.addresses if one.listed in lost]
-        for listed in {one.listed for one in stale}:
-            if reasons[listed] == NOT_YET:
-                del reasons[listed]
-        self._found = (*found.addresses, *stale)
-        self.reasons = reasons
+        lost = reasons.keys() - set(map(checked_as, found.addresses))
+        stale = [one for one in self.addresses if checked_as(one) in lost]
+        for name in set(map(checked_as, stale)):
+            if reasons[name] == NOT_YET:
+                del reasons[name]
+        everything = self._in_order(found.addresses, stale) if stale else found.addresses
+        self.shorten("targets", found.shortened)
+        self._found = everything if self.spec.discovery is None else self._fewer(everything)
+        self._give_reasons(reasons)
         self.known = True
         self.discovery_reason = ""
+
+    def _in_order(self, found: Iterable[Address], stale: Iterable[Address]) -> tuple[Address, ...]:
+        """Return both: what was there in its old order, and what is new behind it.
+
+        Two names of the document that are one place share it; of two targets the first has it.
+        """
+        known = tuple(found)
+        places = {(one.host, one.port) for one in known}
+        kept = (one for one in stale if one.listed or (one.host, one.port) not in places)
+        order = {(one.host, one.port, one.listed): n for n, one in enumerate(self.addresses)}
+        new = len(order)
+        return tuple(
+            sorted(
+                (*known, *kept), key=lambda one: order.get((one.host, one.port, one.listed), new)
+            )
+        )
+
+    def _fewer(self, found: tuple[Address, ...]) -> tuple[Address, ...]:
+        """Return as many as there may be, in their order: those that were there go first."""
+        if len(found) <= MOST_FOUND:
+            self.shorten("addresses", "")
+            return found
+        self.shorten("addresses", f"{MOST_FOUND} of {len(found)} addresses are used")
+        known = {(one.host, one.port) for one in self.addresses}
+        first = sorted(found, key=lambda one: (one.host, one.port) not in known)
+        kept = set(first[:MOST_FOUND])
+        return tuple(one for one in found if one in kept)
 
     def lack(self, reason: str) -> None:
         """Know that nothing could be learned; what another discovery had found ends here."""
         if not self.known:
             self._begin({})
         self.discovery_reason = reason
+
+    def shorten(self, what: str, why: str) -> bool:
+        """Know why not all is used, or with "" that nothing is in the way; say if that is news.
+
+        Other numbers of what was too much before are no news.
+        """
+        known = self.short
+        if known.get(what, "") == why:
+            return False
+        rest = {one: said for one, said in known.items() if one != what}
+        self.short = {**rest, what: why} if why else rest
+        return what not in known
 
     def places(self) -> dict[Place, Address]:
         """Return what is there, every place once; one that is there twice has both weights."""
@@ -176,10 +225,11 @@ class Upstream:
         """Begin with what the document says and what was found `before` for its hosts, by IP."""
         spec = self.spec
         self.discovery_reason = ""
-        self.reasons, self._found = _NONE, None
+        self._found = None
         self.literal = spec.discovery is None and all(map(literal, spec.endpoints))
         self.known = self.known or self.literal
         if self.literal:
+            self._give_reasons(_NONE)
             return
         self._found = tuple(
             address
@@ -191,9 +241,14 @@ class Upstream:
             )
         )
         there = {one.listed for one in self._found}
-        self.reasons = {
-            listed: NOT_YET for one in spec.endpoints if (listed := str(one)) not in there
-        }
+        self._give_reasons(
+            {listed: NOT_YET for one in spec.endpoints if (listed := str(one)) not in there}
+        )
+
+    def _give_reasons(self, reasons: Mapping[str, str]) -> None:
+        before, now_s = self.lacking_s, clock.monotonic_s()
+        self.lacking_s = {name: before.get(name, now_s) for name in reasons} or _NO_TIMES
+        self.reasons = reasons
 
 
 def _written(endpoints: Iterable[EndpointSpec]) -> tuple[Address, ...]:

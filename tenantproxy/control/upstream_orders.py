@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -24,10 +24,19 @@ _ROOM = MAX_BYTES * 9 // 10
 
 
 class UpstreamOrders:
-    """Builds orders; `workers` share the spares of each endpoint."""
+    """Builds orders; `workers` share the spares of each endpoint.
 
-    def __init__(self, certificates: Certificates, workers: int) -> None:
+    `on_short(upstream, what, why)` is told why an order does not hold all endpoints; "": it does.
+    """
+
+    def __init__(
+        self,
+        certificates: Certificates,
+        workers: int,
+        on_short: Callable[[Upstream, str, str], None],
+    ) -> None:
         self._certificates, self._workers = certificates, workers
+        self._on_short = on_short
 
     def order(self, upstream: Upstream, now_s: float) -> UpstreamOrder:
         """Return the order that says how an upstream is now; it has its block and its choice.
@@ -39,7 +48,10 @@ class UpstreamOrders:
         spec, choice = upstream.spec, upstream.choice
         queue, warm = spec.queue, -(-spec.warm // self._workers) if upstream.awake else 0
         used = [upstream.endpoints[place] for place in choice.used]
-        names = spec.tls is not None and spec.tls.server_name is None
+        tls = self._certificates.order(spec)
+        names = tls is not None and not tls.server_name
+        if tls is not None and names and (name := _only_name(upstream)):
+            names, tls = False, msgspec.structs.replace(tls, server_name=name)
         endpoints = self._endpoints(upstream, used, names, now_s)
         order = UpstreamOrder(
             id=upstream.id,
@@ -58,9 +70,13 @@ class UpstreamOrders:
             queue_timeout_s=0.0 if queue is None else queue.timeout_s,
             warm=warm,
             send_proxy=spec.send_proxy,
-            tls=self._certificates.order(spec),
+            tls=tls,
         )
-        return order if _size(order) <= _ROOM else _shortened(order)
+        fitting = order if _size(order) <= _ROOM else _shortened(order)
+        some, every = len(fitting.endpoints), len(order.endpoints)
+        said = f"{some} of {every} endpoints fit into an order to workers" if some < every else ""
+        self._on_short(upstream, "order", said)
+        return fitting
 
     def messages(self, upstreams: Iterable[Upstream], now_s: float) -> list[SetUpstreams]:
         """Pack orders into messages, each shorter than the longest that there may be."""
@@ -98,6 +114,12 @@ class UpstreamOrders:
             )
             for one in used
         ]
+
+
+def _only_name(upstream: Upstream) -> str:
+    """Return the name that all endpoints have; a thousand times it would not fit into a message."""
+    names = {one.address.name for one in upstream.endpoints.values()}
+    return names.pop() if len(names) == 1 else ""
 
 
 def _shortened(order: UpstreamOrder) -> UpstreamOrder:

@@ -1,7 +1,8 @@
 """Every upstream of the desired state: set, used by listeners, given endpoints, dropped.
 
 An upstream is awake while a listener that names it is opening, open or draining: only then its
-source is followed, its endpoints are checked and spares are kept. One that rests costs nothing.
+source is followed, its endpoints are checked and spares are kept. One that rests costs nothing,
+but for one look at its names when it is set.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from tenantproxy.tasks import Background
 
 _QUARANTINE_S = 60.0
 """A worker may still count a connect that was under way when the upstream went."""
+_AGAIN_S = 5.0
+"""Endpoints for which there was no counter block are tried again after so long."""
 _TOGETHER_S = 0.1
 """Those who come within this time may share when they came."""
 
@@ -50,7 +53,7 @@ class Upstreams:
         self.certificates = Certificates(events, self._reloaded, folder)
         self._healing = Healing(events, self.certificates, background, self._healed)
         self._following = Following(source_of, background, events, self._found)
-        orders = UpstreamOrders(self.certificates, len(fleet.workers))
+        orders = UpstreamOrders(self.certificates, len(fleet.workers), self._shorten)
         self._telling = Telling(fleet, orders, self._healing.decide)
         self.by_key: dict[UpstreamKey, Upstream] = {}
         self._users: dict[int, tuple[Upstream, ...]] = {}
@@ -58,6 +61,9 @@ class Upstreams:
         self._newcomer = EndpointHealth()
         self._leaving: set[int] = set()
         """Endpoint blocks that nobody owns and that may still be written to."""
+        self._short: set[Upstream] = set()
+        """Those with endpoints for which there was no counter block."""
+        self._again: asyncio.TimerHandle | None = None
 
     # Desired state -----------------------------------------------------------------
 
@@ -86,8 +92,9 @@ class Upstreams:
         self._following.end(gone)
         self._healing.forget(gone)
         self._telling.drop(gone)
+        self._short.discard(gone)
         self.certificates.forget(key)
-        self._leave(gone.endpoints.values())
+        self._leave(gone, gone.endpoints.values())
         if gone.block is not None:
             self._loop.call_later(_QUARANTINE_S, self._books.drop_upstream, gone.block)
 
@@ -173,6 +180,8 @@ class Upstreams:
         """Follow, check and tell nothing any more; no task, timer or socket is left."""
         self.certificates.close()
         self._telling.close()
+        if self._again is not None:
+            self._again.cancel()
         for one in self.by_key.values():
             self._following.end(one)
         await self._healing.close()
@@ -195,18 +204,22 @@ class Upstreams:
         self._telling.soon(upstream, anyhow=True)
 
     def _settle(self, upstream: Upstream) -> None:
-        """Make the endpoints those that were found; who stays keeps number, counters, health."""
+        """Make the endpoints those that were found; who stays keeps number, counters, health.
+
+        Newcomers for whom there is no counter block are left out, and tried again in a while.
+        """
         before, now_s = upstream.endpoints, clock.monotonic_s()
         endpoints: dict[Place, Endpoint] = {}
         new: list[Endpoint] = []
-        for place, address in upstream.places().items():
+        places, why = upstream.places(), ""
+        for place, address in places.items():
             one = before.get(place)
             if one is None:
                 try:
-                    block = self._books.take_endpoint()
+                    block = self._books.take_endpoint(upstream.spec.tenant)
                 except ListenFailed as error:
-                    upstream.discovery_reason = str(error)
-                    break
+                    why = str(error)
+                    continue
                 one = Endpoint(address, block, self._health(now_s, among_others=bool(before)))
                 new.append(one)
             changed = one.address != address
@@ -218,7 +231,27 @@ class Upstreams:
         upstream.endpoints = endpoints
         self._healing.leave(upstream, gone)
         self._healing.enter(upstream, new)
-        self._leave(gone)
+        self._leave(upstream, gone)
+        said = why and f"{len(endpoints)} of {len(places)} addresses are used: {why}"
+        self._shorten(upstream, "counters", said)
+        if why:
+            self._short.add(upstream)
+            if self._again is None:
+                self._again = self._loop.call_later(_AGAIN_S, self._settle_again)
+
+    def _settle_again(self) -> None:
+        """Give those their endpoints that had to do without some."""
+        self._again = None
+        short, self._short = self._short, set()
+        for one in short:
+            before = one.endpoints
+            self._settle(one)
+            if one.endpoints.keys() != before.keys():
+                self._telling.soon(one, anyhow=True)
+
+    def _shorten(self, upstream: Upstream, what: str, why: str) -> None:
+        if upstream.shorten(what, why):
+            self._healing.note(upstream, "upstream_shortened", why, level="warning")
 
     def _health(self, now_s: float, *, among_others: bool) -> EndpointHealth:
         """Return the health of a newcomer; thousands that come together are one value."""
@@ -228,15 +261,15 @@ class Upstreams:
             self._newcomer = EndpointHealth.arrived(now_s, among_others=False)
         return self._newcomer
 
-    def _leave(self, endpoints: Iterable[Endpoint]) -> None:
+    def _leave(self, upstream: Upstream, endpoints: Iterable[Endpoint]) -> None:
         for one in endpoints:
             self._leaving.add(one.block)
-            self._loop.call_later(_QUARANTINE_S, self._left, one.block)
+            self._loop.call_later(_QUARANTINE_S, self._left, one.block, upstream.spec.tenant)
 
-    def _left(self, block: int) -> None:
+    def _left(self, block: int, tenant: str) -> None:
         """Let a block be used again when no connection counts in it any more."""
         if self._books.endpoint_totals(block)[0]:
-            self._loop.call_later(_QUARANTINE_S, self._left, block)
+            self._loop.call_later(_QUARANTINE_S, self._left, block, tenant)
             return
         self._leaving.discard(block)
-        self._books.drop_endpoint(block)
+        self._books.drop_endpoint(block, tenant)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from tenantproxy.discovery.following import hosts
 from tenantproxy.discovery.resolver import Resolver
@@ -16,10 +16,11 @@ class DnsSource:
         self._name, self._port = name, port
         self._tenant, self._resolver = tenant, resolver
 
-    async def follow(self) -> AsyncIterator[Found | Failed]:
+    async def follow(self, before: Sequence[Address] = ()) -> AsyncIterator[Found | Failed]:
         """Yield the addresses whenever they change, and why there is no answer."""
         known_as = self._name.rstrip(".")
-        async for item in hosts(self._resolver, self._name, self._tenant):
+        had = tuple(one.host for one in before if one.name == known_as)
+        async for item in hosts(self._resolver, self._name, self._tenant, had):
             if isinstance(item, Failed):
                 yield item
             else:

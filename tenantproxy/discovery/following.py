@@ -76,9 +76,10 @@ class Following(Generic[T]):
             self._news.tell()
 
 
-def hosts(resolver: Resolver, name: str, tenant: str) -> AsyncIterator[tuple[str, ...] | Failed]:
-    """Follow the addresses of a name."""
-    before: tuple[str, ...] = ()
+def hosts(
+    resolver: Resolver, name: str, tenant: str, before: tuple[str, ...] = ()
+) -> AsyncIterator[tuple[str, ...] | Failed]:
+    """Follow the addresses of a name, which were `before` when it was followed last."""
 
     async def ask() -> tuple[tuple[str, ...], float]:
         nonlocal before

@@ -5,9 +5,11 @@ DNS asks again and again, Kubernetes will be told of changes: who uses a source 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+NOT_YET = "not resolved yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,12 @@ class Found:
 
     addresses: tuple[Address, ...]
     reasons: tuple[tuple[str, str], ...] = ()
-    """Of names in the document that have no address: `name:port` and why, for people."""
+    """Of names that have no address or failed: `name:port` and why, for people.
+
+    `NOT_YET` of one that is still asked for: what was known of it before is still true.
+    """
+    shortened: str = ""
+    """Why not everything is here, for people: `64 of 100 targets are used`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +53,11 @@ class Failed:
 class Source(Protocol):
     """Endpoints of one upstream, for as long as somebody wants to know."""
 
-    def follow(self) -> AsyncIterator[Found | Failed]:
+    def follow(self, before: Sequence[Address] = ()) -> AsyncIterator[Found | Failed]:
         """Yield what is found when it differs from the last, and the reason of each failure.
+
+        `before` is what was found when it was followed last: an address that is still right is
+        preferred to others, and stays where the family it is of cannot be asked about.
 
         The first item comes as soon as anything is known. The iteration ends only when nothing
         can ever change (a list of addresses); to stop it, cancel the task that iterates. It

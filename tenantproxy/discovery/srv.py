@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 
 from tenantproxy.discovery.following import Following, News, hosts
 from tenantproxy.discovery.refresh import refresh
 from tenantproxy.discovery.resolver import Resolver, Service
-from tenantproxy.discovery.source import Address, Failed, Found
+from tenantproxy.discovery.source import NOT_YET, Address, Failed, Found
+
+MOST_TARGETS = 64
+"""Each is a name to follow."""
 
 _Records = tuple[Service, ...]
 
@@ -18,23 +22,31 @@ class SrvSource:
     def __init__(self, name: str, *, tenant: str, resolver: Resolver) -> None:
         self._name, self._tenant, self._resolver = name, tenant, resolver
 
-    async def follow(self) -> AsyncIterator[Found | Failed]:
+    async def follow(self, before: Sequence[Address] = ()) -> AsyncIterator[Found | Failed]:
         """Yield the endpoints whenever they change, and why there are none.
 
-        A target that does not resolve (any more) is listed in `Found.reasons`, keeps the addresses
-        it had, and is left out if it had none. `Failed` comes when the SRV records cannot be had,
-        or none of their targets.
+        A target that does not resolve (yet, or any more) is listed in `Found.reasons`, keeps the
+        addresses it had, and is left out if it had none. `Failed` comes when the SRV records
+        cannot be had, or none of their targets.
         """
         news = News()
         told = Told()
+
+        def addresses(target: str) -> AsyncIterator[tuple[str, ...] | Failed]:
+            had = {one.host: None for one in before if one.name == target}
+            # A target is a whole name: the dot keeps search domains out of it.
+            return hosts(self._resolver, f"{target}.", self._tenant, tuple(had))
+
         async with (
             Following(self._ask, news) as services,
-            Following(self._addresses, news) as targets,
+            Following(addresses, news) as targets,
         ):
             services.want([self._name])
             while True:
                 await news.wait()
-                records = services.known.get(self._name)
+                records, shortened = services.known.get(self._name), ""
+                if records is not None:
+                    records, shortened = fewer(records)
                 targets.want({one.target for one in records or () if one.target})
                 failure = services.reasons.get(self._name, "")
                 found: Found | None = None
@@ -43,7 +55,7 @@ class SrvSource:
                     if isinstance(made, Failed):
                         failure = failure or made.reason
                     else:
-                        found = made
+                        found = made and replace(made, shortened=shortened)
                 for item in told.next(found, failure):
                     yield item
 
@@ -53,10 +65,6 @@ class SrvSource:
             return answer.records, answer.ttl_s
 
         return refresh(ask)
-
-    def _addresses(self, target: str) -> AsyncIterator[tuple[str, ...] | Failed]:
-        # A target is a whole name: the dot keeps search domains out of it.
-        return hosts(self._resolver, f"{target}.", self._tenant)
 
 
 class Told:
@@ -79,6 +87,16 @@ class Told:
         return items
 
 
+def fewer(records: _Records) -> tuple[_Records, str]:
+    """Return the records of the first `MOST_TARGETS` targets, and what is to be said of others."""
+    targets = list(dict.fromkeys(one.target for one in records))
+    if len(targets) <= MOST_TARGETS:
+        return records, ""
+    kept = set(targets[:MOST_TARGETS])
+    said = f"{MOST_TARGETS} of {len(targets)} targets are used"
+    return tuple(one for one in records if one.target in kept), said
+
+
 def joined(
     records: _Records, known: Mapping[str, tuple[str, ...]], reasons: Mapping[str, str]
 ) -> Found | Failed | None:
@@ -88,18 +106,17 @@ def joined(
     """
     endpoints: dict[tuple[str, int], Address] = {}
     why: list[tuple[str, str]] = []
-    waiting = False
     for one in records:
         if not one.target:
             continue  # RFC 2782: `.` means that the service is decidedly not available
-        if reason := reasons.get(one.target):
+        if reason := reasons.get(one.target, "" if one.target in known else NOT_YET):
             why.append((f"{one.target}:{one.port}", reason))
-        waiting |= not reason and one.target not in known
         for host in known.get(one.target, ()):
             endpoints.setdefault(
                 (host, one.port),
                 Address(host, one.port, one.weight or 1, one.priority, name=one.target),
             )
-    if endpoints or not (why or waiting):
+    if endpoints or not why:
         return Found(tuple(endpoints.values()), tuple(why))
+    waiting = any(reason == NOT_YET for _, reason in why)
     return None if waiting else Failed(why[0][1])

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from tenantproxy.discovery.following import Following, News, hosts
 from tenantproxy.discovery.literal import literal, zone_is_here
 from tenantproxy.discovery.refresh import refresh
 from tenantproxy.discovery.resolver import Resolver
-from tenantproxy.discovery.source import Address, Failed, Found
+from tenantproxy.discovery.source import NOT_YET, Address, Failed, Found
 from tenantproxy.errors import Unresolved
 from tenantproxy.model.spec import EndpointSpec, UpstreamSpec
-
-NOT_YET = "not resolved yet"
 
 
 class StaticSource:
@@ -23,7 +21,7 @@ class StaticSource:
         self._tenant = spec.tenant
         self._resolver = resolver
 
-    async def follow(self) -> AsyncIterator[Found | Failed]:
+    async def follow(self, before: Sequence[Address] = ()) -> AsyncIterator[Found | Failed]:
         """Yield what differs; never `Failed`, as each endpoint has a reason of its own."""
         written = {one.host: literal(one.host) for one in self._endpoints}
         chosen = {host: ip for host, ip in written.items() if ip and zone_is_here(ip)}
@@ -34,21 +32,27 @@ class StaticSource:
             yield last
         if not asked:
             return
+        had = {one.listed: one.host for one in before}
+        was = {one.host: had[str(one)] for one in self._endpoints if str(one) in had}
         news = News()
-        async with Following(self._one, news) as names:
+
+        def follow(host: str) -> AsyncIterator[tuple[str, ...] | Failed]:
+            return self._one(host, (was[host],) if host in was else ())
+
+        async with Following(follow, news) as names:
             names.want(asked)
             while True:
                 await news.wait()
-                choose(chosen, names.known)
+                choose(chosen, names.known, was)
                 found = listed(self._endpoints, chosen, names.reasons)
                 if found != last:
                     last = found
                     yield found
 
-    def _one(self, host: str) -> AsyncIterator[tuple[str, ...] | Failed]:
+    def _one(self, host: str, before: tuple[str, ...]) -> AsyncIterator[tuple[str, ...] | Failed]:
         ip = literal(host)
         if ip is None:
-            return hosts(self._resolver, host, self._tenant)
+            return hosts(self._resolver, host, self._tenant, before)
 
         async def look() -> tuple[tuple[str, ...], float]:
             if not zone_is_here(ip):
@@ -58,11 +62,16 @@ class StaticSource:
         return refresh(look)
 
 
-def choose(chosen: dict[str, str], known: Mapping[str, tuple[str, ...]]) -> None:
-    """Give each name that is known its address: the one it has, or else the first of its answer."""
+def choose(
+    chosen: dict[str, str], known: Mapping[str, tuple[str, ...]], before: Mapping[str, str]
+) -> None:
+    """Give each name that is known its address: the one it has, or else the first of its answer.
+
+    One that has none yet gets the one it had `before`, if that is an answer.
+    """
     for host, answers in known.items():
-        if chosen.get(host) not in answers:
-            chosen[host] = answers[0]
+        mine = chosen.get(host, before.get(host))
+        chosen[host] = mine if mine in answers else answers[0]
 
 
 def listed(

@@ -42,6 +42,15 @@ class Change:
     """For people: `3 checks failed: refused`, `5 failures in a row: refused; out for 30 s`."""
 
 
+class Told(NamedTuple):
+    """What a worker has told of its failures in a row."""
+
+    worker: int
+    failures: int
+    counted: int
+    """So many of them count: those since the last success in any worker, while it is usable."""
+
+
 @dataclass(frozen=True, slots=True)
 class EndpointHealth:
     """What is known of one endpoint. Its methods return what is known afterwards."""
@@ -58,16 +67,14 @@ class EndpointHealth:
     """Failed checks in a row."""
     fresh: bool = True
     """The next check decides alone: nobody has checked, or not since a sleep."""
-    failures: int = 0
-    """Failed connections in a row, over all workers, since it is usable."""
     ejections: int = 0
     """How often it was ejected."""
     ejected_until_s: float | None = None
     """Set while it is ejected: call `returned` then."""
     ramp_from_s: float | None = None
     """Slow start counts from here; None: it has its whole weight."""
-    seen: tuple[tuple[int, int], ...] = ()
-    """Worker and the number of failures in a row that it has told last; others told 0."""
+    seen: tuple[Told, ...] = ()
+    """What workers have told last; others told 0."""
     steps: int = 0
     """The last ejection lasted this many times the shortest one."""
     calm_from_s: float = 0.0
@@ -84,6 +91,11 @@ class EndpointHealth:
     def usable(self) -> bool:
         """Say whether connections go there without panic."""
         return self.state in _USABLE
+
+    @property
+    def failures(self) -> int:
+        """Failed connections in a row, over all workers, since it is usable."""
+        return sum(one.counted for one in self.seen)
 
     def checked(
         self,
@@ -121,20 +133,21 @@ class EndpointHealth:
         worker's last one: a success was between them. Nothing counts while it is ejected
         (connections that were under way still fail); the next step is `overdue`.
         """
-        before = dict(self.seen)
-        last = before.pop(worker, 0)
-        if failures:
-            before[worker] = failures
-        total = self.failures + failures - last if failures >= last else failures
-        return replace(
-            self,
-            seen=tuple(before.items()),
-            failures=total if failures and self.state != "ejected" else 0,
-        )
+        nothing = Told(worker, 0, 0)
+        before = next((one for one in self.seen if one.worker == worker), nothing)
+        others = tuple(one for one in self.seen if one.worker != worker)
+        if not failures:
+            return replace(self, seen=_void(others))
+        if failures < before.failures:
+            before, others = nothing, _void(others)
+        counted = before.counted + failures - before.failures
+        if self.state == "ejected":
+            counted = 0
+        return replace(self, seen=(*others, Told(worker, failures, counted)))
 
     def without_worker(self, worker: int) -> EndpointHealth:
         """Forget what a worker told: it has ended, and its follower counts from 0."""
-        return replace(self, seen=tuple(one for one in self.seen if one[0] != worker))
+        return replace(self, seen=tuple(one for one in self.seen if one.worker != worker))
 
     def overdue(self, rule: OutlierRule) -> bool:
         """Say whether it is to be ejected, if `may_eject` allows it."""
@@ -161,7 +174,7 @@ class EndpointHealth:
             reason=why,
             passes=0,
             fresh=False,
-            failures=0,
+            seen=_void(self.seen),
             ejections=self.ejections + 1,
             ejected_until_s=now_s + for_s,
             steps=steps,
@@ -181,7 +194,7 @@ class EndpointHealth:
 
         What connections did before the sleep counts no more. An ejection lasts on.
         """
-        return replace(self, passes=0, fails=0, fresh=True, failures=0)
+        return replace(self, passes=0, fails=0, fresh=True, seen=_void(self.seen))
 
     def without_checks(self, now_s: float) -> tuple[EndpointHealth, Change | None]:
         """There is no health rule any more: what checks have said is void."""
@@ -194,7 +207,7 @@ class EndpointHealth:
 
     def without_outlier(self, now_s: float) -> tuple[EndpointHealth, Change | None]:
         """There is no outlier rule any more: an ejection ends, failures count no more."""
-        new = replace(self, failures=0)
+        new = replace(self, seen=_void(self.seen))
         if self.state != "ejected":
             return new, None
         return _into(new, self.behind, "failures no longer eject", now_s)
@@ -206,6 +219,11 @@ class EndpointHealth:
     def ramp(self, now_s: float, window_s: float) -> float:
         """Return the part of its weight that it has now, from 0.1 to 1.0."""
         return 1.0 if self.ramp_from_s is None else ramp(now_s - self.ramp_from_s, window_s)
+
+
+def _void(told: tuple[Told, ...]) -> tuple[Told, ...]:
+    """Return what was told, so that nothing of it counts."""
+    return tuple(one._replace(counted=0) for one in told)
 
 
 def _into(
@@ -224,10 +242,9 @@ def _into(
         since_s=now_s,
         reason=reason,
         fresh=old.fresh or state == "unchecked",
-        failures=0,
         ejected_until_s=None,
         ramp_from_s=now_s if back else old.ramp_from_s,
-        seen=() if back else old.seen,
+        seen=() if back else _void(old.seen),
         calm_from_s=now_s if was_out else old.calm_from_s,
     )
     event: Event = "healthy" if usable else "unhealthy"

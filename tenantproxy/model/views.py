@@ -127,6 +127,8 @@ class UpstreamView:
     """Too few endpoints are usable, so all are used."""
     discovery_reason: str = ""
     """Why discovery failed the last time; what it found before is kept."""
+    shortened: str = ""
+    """Why not all that was found is used: `1024 of 4000 addresses are used`."""
     slots: int = 0
     """Connections that count for `max_connections`."""
     waiting: int = 0

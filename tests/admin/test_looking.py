@@ -145,6 +145,7 @@ async def test_an_upstream_in_trouble_shows_which_endpoint_since_when_why_and_fo
         "awake": True,
         "panic": True,
         "discovery_reason": "SERVFAIL",
+        "shortened": "1024 of 4000 addresses are used",
         "slots": 50,
         "waiting": 8,
         "spares": 9,
@@ -173,6 +174,7 @@ async def test_an_upstream_in_trouble_shows_which_endpoint_since_when_why_and_fo
     assert found["usable_endpoints"] == 1
     assert found["discovery"] == {"srv": "_web._tcp.acme.svc"}
     assert found["discovery_reason"] == "SERVFAIL"
+    assert found["shortened"] == "1024 of 4000 addresses are used"
     assert (found["awake"], found["panic"]) == (True, True)
     assert found["limits"] == {"max_connections": 50, "slots": 50, "waiting": 8}
     assert found["spares"] == 9

@@ -7,7 +7,7 @@ from tenantproxy.cli.condition import condition, usable, without_endpoints
 FREE = {"max_connections": None, "slots": 0, "waiting": 0}
 
 
-def upstream(*states, panic=False, awake=True, reason="", limits=FREE):
+def upstream(*states, panic=False, awake=True, reason="", shortened="", limits=FREE):
     return {
         "awake": awake,
         "panic": panic,
@@ -18,6 +18,7 @@ def upstream(*states, panic=False, awake=True, reason="", limits=FREE):
         "usable_endpoints": sum(state in ("healthy", "unchecked") for state in states),
         "limits": limits,
         "discovery_reason": reason,
+        "shortened": shortened,
     }
 
 
@@ -34,6 +35,7 @@ def upstream(*states, panic=False, awake=True, reason="", limits=FREE):
         (["unresolved", "healthy"], {}, "1 unresolved"),
         ([], {"reason": "NXDOMAIN"}, "no endpoints, discovery fails"),
         (["healthy"], {"reason": "timeout"}, "discovery fails"),
+        (["healthy"], {"shortened": "1 of 2 addresses are used"}, "shortened"),
     ],
 )
 def test_what_is_wrong_in_a_few_words(states, fields, word):

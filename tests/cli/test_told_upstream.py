@@ -42,6 +42,12 @@ def test_discovery_is_told_with_its_last_failure(troubled):
     assert head(troubled(discovery=None))["Discovery:"] == "none, endpoints are listed"
 
 
+def test_what_is_left_out_has_a_row_if_anything_is(troubled):
+    said = "1024 of 4000 addresses are used"
+    assert head(troubled(shortened=said))["Left out:"] == said
+    assert "Left out:" not in head(troubled())
+
+
 @pytest.mark.parametrize(
     ("health", "checks", "words"),
     [

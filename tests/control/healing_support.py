@@ -77,7 +77,7 @@ class _Source:
     def __init__(self, sources, name):
         self._sources, self._name = sources, name
 
-    async def follow(self):
+    async def follow(self, before=()):
         sources, name, seen = self._sources, self._name, 0
         sources.begun.append(name)
         sources.following[name] = sources.following.get(name, 0) + 1

@@ -3,11 +3,14 @@
 import os
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tenantproxy.control.books import Blocks, Books
 from tenantproxy.dataplane.counters import (
     CLOSED_REASONS,
     REJECTED_REASONS,
+    Capacity,
     CounterFile,
     Listener,
     Route,
@@ -122,3 +125,25 @@ def test_connect_errors_and_times_are_summed(books):
     assert errors["refused"] == 4
     assert (connect.counts[1], sum(connect.counts), connect.sum_s) == (10, 10, 6.0)
     assert sum(first.counts) == 0
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.booleans()), max_size=120))
+def test_a_tenant_never_has_more_endpoints_than_are_left_and_the_last_are_for_others(steps):
+    file, fd = CounterFile.create("few", Capacity(1, 1, 1, 16))
+    os.close(fd)
+    books, held = Books([file]), {tenant: [] for tenant in "abcd"}
+    try:
+        for tenant, more in steps:
+            mine, free = held[tenant], 16 - sum(map(len, held.values()))
+            if not more:
+                if mine:
+                    books.drop_endpoint(mine.pop(), tenant)
+            elif free > len(mine) or (free and not mine):
+                mine.append(books.take_endpoint(tenant))
+            else:
+                with pytest.raises(ListenFailed):
+                    books.take_endpoint(tenant)
+        everything = [block for blocks in held.values() for block in blocks]
+        assert len(set(everything)) == len(everything)
+    finally:
+        books.close()

@@ -38,6 +38,40 @@ async def test_names_without_an_address_are_in_their_place_with_the_reason(rig):
     ]
 
 
+async def test_an_endpoint_is_unresolved_since_it_lacks_an_address(rig, monkeypatch):
+    now_s = [1000.0]
+    monkeypatch.setattr("tenantproxy.clock.monotonic_s", lambda: now_s[0])
+    rig.start(upstream("v1", 80))
+    now_s[0] = 1060.0
+    spec = UpstreamSpec("acme", "v1", (EndpointSpec("127.0.0.1", 80), EndpointSpec("lost", 80)))
+    rig.upstreams.set(spec)
+    there, lost = views(rig, spec)
+    assert (lost.state, lost.since_s - there.since_s) == ("unresolved", 60.0)
+    now_s[0] = 1090.0
+    local = found("127.0.0.1:80", listed="127.0.0.1:80", reasons=[("lost:80", "no such name")])
+    await rig.sources.say("v1", local)
+    again = views(rig, spec)[1]
+    assert (again.reason, again.since_s) == ("no such name", lost.since_s)
+
+
+async def test_an_ejection_that_ended_while_all_slept_is_not_shown(rig, monkeypatch):
+    spec = upstream("v1", 80, 81, outlier=OutlierRule(eject_for_s=60.0))
+    rig.start(spec)
+    rig.fail(spec, 0, 5)
+    await rig.told()
+    rig.upstreams.release(1)
+    out = views(rig, spec)[0]
+    assert out.state == "ejected"
+    later_s = clock.monotonic_s() + 61
+    monkeypatch.setattr("tenantproxy.clock.monotonic_s", lambda: later_s)
+    back = views(rig, spec)[0]
+    assert (back.state, back.ejected_until_s, back.reason) == (
+        "unchecked", None, "back after 60 s out",
+    )  # fmt: skip
+    assert back.since_s == out.ejected_until_s
+    assert back.ejections == 1
+
+
 async def test_a_name_that_fails_now_is_used_as_it_was_and_says_why(rig):
     spec = upstream("v1", 80, host="web")
     rig.start(spec)

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 from tenantproxy.model.spec import (
+    Discovery,
     EndpointSpec,
     HealthRule,
     OutlierRule,
@@ -114,6 +115,43 @@ async def test_with_too_few_usable_all_are_used_and_it_is_said_once_each_way(rig
     await rig.told()
     assert hosts(rig, spec) == [0, 1, 2]
     assert len(rig.said("upstream_panic_over")) == 1
+
+
+async def test_it_is_said_when_nothing_is_usable_any_more_and_when_something_is_again(rig):
+    spec = of(2, health=CHECKED, panic_below=0.0)
+    rig.start(spec)
+    for number in (0, 1):
+        rig.check(spec, number, passed=False)
+    await rig.told()
+    assert hosts(rig, spec) == []
+    rig.upstreams.release(1)
+    rig.wake(spec)
+    await rig.told()
+    for _ in range(2):
+        rig.check(spec, 0, passed=True)
+    await rig.told()
+    assert [(e.event, e.reason) for e in rig.said("upstream_down", "upstream_up")] == [
+        ("upstream_down", "0 of 2 endpoints are usable"),
+        ("upstream_up", "1 of 2 endpoints are usable"),
+    ]
+
+
+async def test_it_is_said_when_the_last_endpoint_goes_but_not_before_there_was_one(rig):
+    spec = UpstreamSpec("acme", "v1", discovery=Discovery("dns", "web", 80))
+    rig.start(spec)
+    await rig.sources.say("v1", found())
+    await rig.told()
+    assert rig.said("upstream_down") == []
+    await rig.sources.say("v1", found("192.0.2.1:80"))
+    await rig.told()
+    assert rig.said("upstream_up") == []
+    for item in (found(), found("192.0.2.2:80")):
+        await rig.sources.say("v1", item)
+        await rig.told()
+    assert [(e.event, e.reason) for e in rig.said("upstream_down", "upstream_up")] == [
+        ("upstream_down", "no endpoint is left"),
+        ("upstream_up", "1 of 1 endpoints are usable"),
+    ]
 
 
 async def test_a_thousand_that_fail_at_once_are_a_few_orders(rig):

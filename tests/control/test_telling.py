@@ -27,7 +27,7 @@ class Decisions:
 @pytest.fixture
 async def told():
     fleet, decisions = FakeFleet(1), Decisions()
-    telling = Telling(fleet, UpstreamOrders(NoCertificates(), 1), decisions)
+    telling = Telling(fleet, UpstreamOrders(NoCertificates(), 1, Upstream.shorten), decisions)
     yield telling, fleet, decisions
     telling.close()
 

@@ -148,6 +148,27 @@ async def test_versions_are_never_the_same_for_other_files(kept, ca):
     assert one.order(spec).version != version
 
 
+async def test_of_many_changed_files_some_are_loaded_at_once_and_the_rest_soon(
+    kept, ca, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tls_files, "LOOK_EVERY_S", 0.02)
+    one, _, changed = kept
+    many = 2 * tls_files.AT_ONCE + 1
+    for number in range(many):
+        copy = tmp_path / f"{number}.pem"
+        copy.write_bytes(ca.read_bytes())
+        one.use(of(copy, f"v{number}"))
+    other = trustme.CA().cert_pem.bytes()
+    for number in range(many):
+        (tmp_path / f"{number}.pem").write_bytes(other)
+    one.look()
+    assert len(changed) == tls_files.AT_ONCE
+    await until(lambda: len(changed) == many)
+    assert len(set(changed)) == many
+    one.look()
+    assert len(changed) == many
+
+
 async def test_files_are_looked_at_while_somebody_uses_them(kept, ca, monkeypatch):
     monkeypatch.setattr(tls_files, "LOOK_EVERY_S", 0.02)
     one, _, changed = kept

@@ -114,6 +114,15 @@ def test_another_discovery_that_fails_ends_what_the_old_one_had_found():
     assert one.discovery_reason == "no such name"
 
 
+def test_another_discovery_has_not_failed_yet():
+    one = Upstream(DNS)
+    one.lack("no answer")
+    one.respec(UpstreamSpec("acme", "v1", discovery=DNS.discovery, connect_timeout_s=9.0))
+    assert one.discovery_reason == "no answer"
+    one.respec(UpstreamSpec("acme", "v1", discovery=Discovery("dns", "other", 80)))
+    assert one.discovery_reason == ""
+
+
 def test_endpoints_are_shown_as_people_know_them():
     listed, found = of_name("192.0.2.1"), Address("192.0.2.1", 80, name="web-0.acme")
     srv = UpstreamSpec("acme", "v1", discovery=Discovery("srv", "_web._tcp.acme"))

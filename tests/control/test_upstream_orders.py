@@ -19,7 +19,7 @@ class NoCertificates:
 
 @pytest.fixture
 def orders():
-    return UpstreamOrders(NoCertificates(), 3)
+    return UpstreamOrders(NoCertificates(), 3, Upstream.shorten)
 
 
 def used(spec, addresses=None):
@@ -71,10 +71,28 @@ def test_spares_are_spread_over_the_workers_while_it_is_awake(orders, warm, each
 
 
 def test_names_for_tls_are_sent_where_the_rule_gives_none(orders):
-    address = [Address("192.0.2.1", 80, name="web")]
+    two = [Address("192.0.2.1", 80, name="web"), Address("192.0.2.2", 80)]
     for rule, name in ((TlsRule(), "web"), (TlsRule(server_name="x"), ""), (None, "")):
-        order = orders.order(used(upstream("v1", 80, host="web", tls=rule), address), 0.0)
-        assert order.endpoints[0].server_name == name
+        order = orders.order(used(upstream("v1", 80, host="web", tls=rule), two), 0.0)
+        assert [one.server_name for one in order.endpoints] == [name, ""]
+
+
+def test_a_name_that_all_have_is_sent_once(orders):
+    two = [Address(f"192.0.2.{n}", 80, name="web") for n in (1, 2)]
+    order = orders.order(used(upstream("v1", 80, host="web", tls=TlsRule()), two), 0.0)
+    assert order.tls.server_name == "web"
+    assert [one.server_name for one in order.endpoints] == ["", ""]
+
+
+def test_as_many_endpoints_of_one_name_as_there_may_be_fit_into_a_message(orders):
+    name = ".".join(["a" * 62] * 4)
+    many = [Address(f"2001:db8:1111:2222:3333:4444:5555:{n:x}", 65_535, name=name)
+            for n in range(60_000, 61_024)]  # fmt: skip
+    one = used(upstream("v1", 80, host="web", tls=TlsRule()), many)
+    [message] = orders.messages([one], 0.0)
+    assert len(encode(message)) <= MAX_BYTES
+    assert len(message.upstreams[0].endpoints) == 1024
+    assert one.short == {}
 
 
 def test_weights_are_scaled_while_one_starts_slowly(orders):
@@ -102,10 +120,13 @@ def test_small_upstreams_are_sent_by_the_hundred(orders):
 def test_of_too_many_endpoints_as_many_are_used_as_fit_into_a_message(orders):
     names = [Address(f"2001:db8::{n:x}", 80, name=f"w{n}" * 30) for n in range(1, 5000)]
     spec = upstream("v1", 80, host="web", tls=TlsRule(ca_file="/x" * 500))
-    [message] = orders.messages([used(spec, names)], 0.0)
+    one = used(spec, names)
+    [message] = orders.messages([one], 0.0)
     assert len(encode(message)) <= MAX_BYTES
     [order] = message.upstreams
     assert 100 < len(order.endpoints) == order.healthy
+    some = len(order.endpoints)
+    assert one.short == {"order": f"{some} of 4999 endpoints fit into an order to workers"}
 
 
 def test_no_upstream_is_no_message(orders):

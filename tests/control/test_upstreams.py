@@ -200,7 +200,7 @@ async def test_the_block_of_an_endpoint_that_went_is_not_used_again_too_soon(rig
     rig.file.words[opened + 1] = 1
     await until(lambda: block not in rig.upstreams.blocks()[1])
     assert rig.books.endpoint_totals(block) == (0, 0, 0)
-    assert rig.books.take_endpoint() == block
+    assert rig.books.take_endpoint("acme") == block
 
 
 async def test_a_new_worker_is_told_what_the_others_know(rig):

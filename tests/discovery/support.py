@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from tenantproxy.discovery.resolver import Resolver
-from tenantproxy.discovery.source import Failed, Found, Source
+from tenantproxy.discovery.source import Address, Failed, Found, Source
 from tenantproxy.model.spec import DnsSpec
 from tests.e2e.daemon import until
 
@@ -46,11 +46,11 @@ class Followed:
 
 
 @contextlib.asynccontextmanager
-async def following(source: Source) -> AsyncIterator[Followed]:
+async def following(source: Source, before: Sequence[Address] = ()) -> AsyncIterator[Followed]:
     followed = Followed()
 
     async def follow() -> None:
-        async for item in source.follow():
+        async for item in source.follow(before):
             followed.items.append(item)
         followed.ended = True
 

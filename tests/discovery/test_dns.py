@@ -128,3 +128,12 @@ async def test_fifty_addresses_that_may_not_be_kept_and_rotate_are_told_once(tmp
         await dns.change({"web.test": hosts["web.test"][1:]})
         await followed.until(lambda: len(followed.items) == 2)
         assert followed.hosts == hosts["web.test"][1:]
+
+
+async def test_a_family_that_fails_when_the_name_is_followed_again_keeps_its_endpoints():
+    async with scripted() as dns, resolving(dns.address) as resolver:
+        dns.rules |= {"web.test A": Reply(("127.0.0.1",)), "web.test AAAA": SERVFAIL}
+        had = Address("fd00::1", 80, name="web.test")
+        async with following(web(resolver), (had, Address("fd00::2", 80, name="old"))) as followed:
+            await followed.until(lambda: followed.items)
+            assert sorted(followed.hosts) == ["127.0.0.1", "fd00::1"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tenantproxy.discovery.resolver import Service
 from tenantproxy.discovery.source import Address, Failed, Found
-from tenantproxy.discovery.srv import SrvSource, Told, joined
+from tenantproxy.discovery.srv import MOST_TARGETS, SrvSource, Told, fewer, joined
 from tests.discovery.dnsmasq import dnsmasq
 from tests.discovery.scripted import SERVFAIL, Reply, scripted
 from tests.discovery.support import following, resolving
@@ -121,7 +121,8 @@ def test_an_address_that_two_records_give_stands_for_the_first():
 def test_nothing_is_said_while_no_target_has_been_heard_of():
     records = service("a"), service("b")
     assert joined(records, {}, {"a": "no"}) is None
-    assert joined(records, {"b": ("h",)}, {}) == Found((Address("h", 80, 1, 1, name="b"),))
+    only_b = (Address("h", 80, 1, 1, name="b"),)
+    assert joined(records, {"b": ("h",)}, {}) == Found(only_b, (("a:80", "not resolved yet"),))
     assert joined(records, {}, {"a": "no", "b": "no, too"}) == Failed("no")
     assert joined((service(""),), {}, {}) == Found(())
 
@@ -138,3 +139,22 @@ def test_nothing_is_told_twice_and_the_last_word_is_the_truth():
     assert told.next(None, "") == []
     assert told.next(two, "") == [two]
     assert told.next(two, "") == []
+
+
+def test_of_too_many_targets_the_first_are_followed_with_all_their_ports():
+    many = [service(f"t{n:03}", priority=n, port=port) for n in range(70) for port in (80, 81)]
+    kept, said = fewer(tuple(many))
+    assert kept == tuple(many[: 2 * MOST_TARGETS])
+    assert said == "64 of 70 targets are used"
+    assert fewer(kept) == (kept, "")
+
+
+async def test_targets_that_are_left_out_are_said_and_not_asked_for():
+    async with scripted() as dns, resolving(dns.address) as resolver:
+        records = tuple(f"{n} 1 80 t{n}.test." for n in range(MOST_TARGETS + 1))
+        dns.rules |= {"_web._tcp.acme.test SRV": Reply(records, ttl_s=60)}
+        dns.rules |= {f"t{n}.test": Reply(("127.0.0.1",), ttl_s=60) for n in (0, MOST_TARGETS)}
+        async with following(web(resolver)) as followed:
+            await followed.until(lambda: followed.found)
+            assert followed.found[-1].shortened == "64 of 65 targets are used"
+            assert f"t{MOST_TARGETS}.test A" not in dns.asked

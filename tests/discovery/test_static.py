@@ -122,10 +122,21 @@ async def test_a_zone_that_this_host_lacks_leaves_its_endpoint_out_until_it_is_t
 
 def test_an_address_is_kept_as_long_as_it_is_an_answer():
     chosen = {"web": "b", "sql": "x"}
-    choose(chosen, {"web": ("a", "b"), "new": ("c", "d")})
-    assert chosen == {"web": "b", "sql": "x", "new": "c"}
-    choose(chosen, {"web": ("a", "c")})
+    answers = {"web": ("a", "b"), "new": ("c", "d"), "old": ("e", "f"), "moved": ("g",)}
+    choose(chosen, answers, {"old": "f", "moved": "x", "web": "a"})
+    assert chosen == {"web": "b", "sql": "x", "new": "c", "old": "f", "moved": "g"}
+    choose(chosen, {"web": ("a", "c")}, {"web": "c"})
     assert chosen["web"] == "a"
+
+
+async def test_a_name_has_the_address_it_had_when_it_is_followed_again():
+    async with scripted() as dns, resolving(dns.address) as resolver:
+        dns.rules |= {"web.test": Reply(("127.0.0.1", "127.0.0.5"))}
+        had = Address("127.0.0.5", 80, name="web.test", listed="web.test:80")
+        source = static(resolver, EndpointSpec("web.test", 80))
+        async with following(source, (had,)) as followed:
+            await followed.until(lambda: followed.items)
+            assert followed.items == [Found((had,))]
 
 
 def test_endpoints_stay_in_the_order_of_the_document_and_one_name_may_have_several_ports():
