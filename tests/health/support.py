@@ -121,6 +121,13 @@ def swallowing() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
+@contextlib.contextmanager
+def silent() -> Iterator[int]:
+    """Give a port whose connections are made, and never answered."""
+    with socket.create_server((HOST, 0), backlog=1000) as listener:
+        yield listener.getsockname()[1]
+
+
 def link_local() -> tuple[str, str]:
     """Return an address that needs a zone, and its interface; skip if this host has none."""
     rows = [line.split() for line in Path("/proc/net/if_inet6").read_text().splitlines()]
