@@ -48,7 +48,7 @@ async def check(target: Target, timeout_s: float) -> Result:
     deadline = asyncio.timeout(timeout_s)
     try:
         async with deadline:
-            passed, reason = await _ask(target)
+            passed, reason = await _ask(target, deadline)
     except socket.gaierror:
         reason = "no such address on this host"
     except ssl.SSLError as error:
@@ -61,7 +61,7 @@ async def check(target: Target, timeout_s: float) -> Result:
     return Result(passed, reason[:_LONGEST_REASON], monotonic_s() - began_s, unable)
 
 
-async def _ask(target: Target) -> tuple[bool, str]:
+async def _ask(target: Target, deadline: asyncio.Timeout) -> tuple[bool, str]:
     rule = target.rule
     async with connected(target.host, rule.port or target.port) as plain:
         if target.send_proxy is not None:
@@ -76,7 +76,7 @@ async def _ask(target: Target) -> tuple[bool, str]:
             await secured.handshake()
             wire = secured
         if rule.http is not None:
-            return await http.ask(wire, rule.http, target.name)
+            return await http.ask(wire, rule.http, target.name, deadline)
         assert rule.tcp is not None  # noqa: S101 - the document promises one of the two
         return await tcp.ask(wire, rule.tcp)
 
