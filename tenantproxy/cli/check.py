@@ -9,8 +9,11 @@ import click
 from tenantproxy.cli.names import singular
 from tenantproxy.cli.output import echo_value, structured
 from tenantproxy.cli.settings import Settings, pass_settings, shared_options
+from tenantproxy.config.document import refused
 from tenantproxy.config.load import load
 from tenantproxy.config.schema import json_schema
+from tenantproxy.config.text import read_text
+from tenantproxy.control.tls_files import try_files
 
 
 @click.command()
@@ -18,8 +21,13 @@ from tenantproxy.config.schema import json_schema
 @shared_options
 @pass_settings
 def check(settings: Settings, file: Path) -> None:
-    """Validate a document and the policies that it names; tell every problem at once."""
+    """Validate a document with the policies and the TLS files that it names.
+
+    Every problem is told at once.
+    """
     loaded = load(file)
+    if problems := try_files(loaded.document, file.parent):
+        raise refused(read_text(file), problems, file=str(file))
     tenants = loaded.document.tenants.values()
     counts = {
         "tenants": len(tenants),

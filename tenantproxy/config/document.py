@@ -5,7 +5,7 @@ Every problem is found and reported at once, in the order of the text.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -24,7 +24,7 @@ from tenantproxy.config.salvage import salvage
 from tenantproxy.config.strict import Strict
 from tenantproxy.config.upstream_models import UpstreamDoc
 from tenantproxy.config.yaml_tree import Tree, parse_tree
-from tenantproxy.errors import Problem
+from tenantproxy.errors import DocumentError, Problem
 from tenantproxy.model.checks import AT_KEY, check_document
 from tenantproxy.model.spec import (
     Document,
@@ -97,6 +97,18 @@ def parse_split(body: object) -> tuple[SplitMember, ...]:
         raise refusal(replace(p, path=p.path[len("split.") :]) for p in found) from None
 
 
+def refused(text: str, problems: Iterable[Problem], *, file: str | None = None) -> DocumentError:
+    """Return the error for what was found wrong with a document that could be read.
+
+    Args:
+        text: the document; lines and columns are those in it.
+        problems: carry paths, and no places yet.
+        file: only shown.
+    """
+    tree = parse_tree(text, file=file)
+    return refusal((_placed(one, tree) for one in problems), file=file)
+
+
 def _read(tree: Tree) -> tuple[Document | None, list[Problem]]:
     """Return the document, or what could be saved of it together with the problems."""
     body: Any = tree.value
@@ -112,7 +124,7 @@ def _read(tree: Tree) -> tuple[Document | None, list[Problem]]:
         faults = paths(error)
         document = salvage(body, faults)
     if document is not None:
-        problems += _checked(document, tree)
+        problems += (_placed(one, tree) for one in check_document(document))
     return document, problems
 
 
@@ -125,13 +137,11 @@ def _no_document(tree: Tree) -> Problem:
     return Problem(message, "", None, line, column, hint)
 
 
-def _checked(document: Document, tree: Tree) -> Iterator[Problem]:
-    """Yield what the checks find, each with the place of its path."""
-    for problem in check_document(document):
-        path = _steps(problem.path, tree.value)
-        find = tree.key_at if problem.code in AT_KEY else tree.value_at
-        line, column = find(path)
-        yield replace(problem, line=line, column=column)
+def _placed(problem: Problem, tree: Tree) -> Problem:
+    """Return it with the place of its path."""
+    find = tree.key_at if problem.code in AT_KEY else tree.value_at
+    line, column = find(_steps(problem.path, tree.value))
+    return replace(problem, line=line, column=column)
 
 
 def _steps(dotted: str, body: object) -> Path:

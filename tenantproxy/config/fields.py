@@ -18,7 +18,13 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from tenantproxy.config.suggest import did_you_mean
-from tenantproxy.config.units import format_share, parse_duration_s, parse_share
+from tenantproxy.config.units import (
+    MAX_DURATION_S,
+    format_duration,
+    format_share,
+    parse_duration_s,
+    parse_share,
+)
 
 NAME_PATTERN = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 DURATION_PATTERN = r"^[0-9]{1,20}(\.[0-9]{1,400})?(ms|s|m|h|d)$"
@@ -103,6 +109,8 @@ class DurationRule(Rule):
     """A duration in seconds, written with its unit."""
 
     zero: bool = False
+    least_s: float = 0.0
+    most_s: float = MAX_DURATION_S
 
     def check(self, value: Any) -> float:
         if isinstance(value, int | float) and not isinstance(value, bool):
@@ -116,9 +124,15 @@ class DurationRule(Rule):
             raise fault(message, hint or None) from None
         if seconds == 0 and not self.zero:
             raise fault("must be longer than 0s", "write for example 5s")
+        least, most = format_duration(self.least_s), format_duration(self.most_s)
+        if seconds < self.least_s:
+            raise fault(f"{value} is shorter than {least}", f"write {least} to {most}")
+        if seconds > self.most_s:
+            raise fault(f"{value} is longer than {most}", f"write {most} or less")
         return seconds
 
     def schema(self) -> Schema:
+        """A pattern cannot say which of two durations is longer: the bounds stand in words."""
         return {"type": "string", "pattern": DURATION_PATTERN, "examples": ["5s", "15m"]}
 
 

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, model_validator
 
 from tenantproxy.config.fields import (
     Duration,
+    DurationRule,
     Port,
     Rule,
     Schema,
@@ -179,10 +180,10 @@ class HealthDoc(Strict):
     """Connect, and perhaps talk; `{}`: connecting is enough."""
     http: HttpCheckDoc | None = None
     """GET a path and look at the code of the answer."""
-    every: Duration = _HEALTH.every_s
-    """Time from one check of an endpoint to the next."""
-    timeout: Duration = _HEALTH.timeout_s
-    """Longest time that one check may take, connecting included."""
+    every: Annotated[float, DurationRule(least_s=0.1, most_s=3600.0)] = _HEALTH.every_s
+    """Time from one check of an endpoint to the next, `100ms` to `1h`."""
+    timeout: Annotated[float, DurationRule(most_s=60.0)] = _HEALTH.timeout_s
+    """Longest time that one check may take, connecting included; `1m` at most."""
     fall: Annotated[int, WholeRule(1, 100)] = _HEALTH.fall
     """So many failed checks in a row make an endpoint unhealthy."""
     rise: Annotated[int, WholeRule(1, 100)] = _HEALTH.rise

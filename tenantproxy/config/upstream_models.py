@@ -121,7 +121,7 @@ class QueueDoc(Strict):
     """Who waits for a slot of a full upstream."""
 
     size: Annotated[int, WholeRule(1, 1_000_000)] = Field(examples=["100"])
-    """So many connections wait in each worker; more are refused."""
+    """So many connections wait, over all workers; more are refused."""
     timeout: Duration = Field(examples=["5s"])
     """Longest time one of them waits before it is refused."""
 

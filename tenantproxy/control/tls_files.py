@@ -19,7 +19,7 @@ from tenantproxy import tls
 from tenantproxy.control.events import Events
 from tenantproxy.dataplane.messages import TlsOrder
 from tenantproxy.errors import Problem, TlsFiles
-from tenantproxy.model.spec import TlsRule, UpstreamKey, UpstreamSpec
+from tenantproxy.model.spec import Document, TlsRule, UpstreamKey, UpstreamSpec
 
 LOOK_EVERY_S = 2.0
 AT_ONCE = 16
@@ -68,6 +68,25 @@ class _Loaded:
         self.users: set[UpstreamKey] = set()
 
 
+def try_files(document: Document, folder: Path) -> list[Problem]:
+    """Try every file that the upstreams of a document name; return why some cannot be used.
+
+    `folder` is where the document is.
+    """
+    tried: dict[Files, TlsFiles | None] = {}
+    problems: list[Problem] = []
+    for tenant in document.tenants.values():
+        for spec in tenant.upstreams.values():
+            if spec.tls is None:
+                continue
+            files = Files.of(spec.tls, folder.absolute())
+            if files not in tried:
+                tried[files] = _fault(files)
+            if (error := tried[files]) is not None:
+                problems.append(_problem(spec, error))
+    return problems
+
+
 class Certificates:
     """Every TLS context of the control side; a timer runs while there are any.
 
@@ -93,8 +112,7 @@ class Certificates:
         try:
             self._load(Files.of(spec.tls, self._folder))
         except TlsFiles as error:
-            path = f"tenants.{spec.tenant}.upstreams.{spec.name}.tls"
-            return [Problem(str(error), path, hint=error.hint, code=error.code)]
+            return [_problem(spec, error)]
         return []
 
     def use(self, spec: UpstreamSpec) -> None:
@@ -197,6 +215,19 @@ class Certificates:
     def _note(self, event: str, key: UpstreamKey, reason: str, level: str = "info") -> None:
         about = f"upstream/{key.upstream}"
         self._events.add(event, reason, tenant=key.tenant, about=about, level=level)
+
+
+def _fault(files: Files) -> TlsFiles | None:
+    try:
+        tls.client_context(**files._asdict())
+    except TlsFiles as error:
+        return error
+    return None
+
+
+def _problem(spec: UpstreamSpec, error: TlsFiles) -> Problem:
+    path = f"tenants.{spec.tenant}.upstreams.{spec.name}.tls"
+    return Problem(str(error), path, hint=error.hint, code=error.code)
 
 
 def _seen(path: str) -> tuple[int, int, int] | None:

@@ -24,7 +24,8 @@ _ROOM = MAX_BYTES * 9 // 10
 
 
 class UpstreamOrders:
-    """Builds orders; `workers` share the spares of each endpoint.
+    """Builds orders; `workers` share the spares of each endpoint, and who may wait.
+
 
     `on_short(upstream, what, why)` is told why an order does not hold all endpoints; "": it does.
     """
@@ -46,7 +47,7 @@ class UpstreamOrders:
         assert upstream.block is not None  # noqa: S101 - a used one has it
         assert upstream.choice is not None  # noqa: S101 - likewise
         spec, choice = upstream.spec, upstream.choice
-        queue, warm = spec.queue, -(-spec.warm // self._workers) if upstream.awake else 0
+        queue = spec.queue
         used = [upstream.endpoints[place] for place in choice.used]
         tls = self._certificates.order(spec)
         names = tls is not None and not tls.server_name
@@ -66,9 +67,9 @@ class UpstreamOrders:
             first_byte_timeout_s=spec.first_byte_timeout_s or 0.0,
             report=spec.outlier is not None,
             max_connections=spec.max_connections or 0,
-            queue_size=0 if queue is None else queue.size,
+            queue_size=0 if queue is None else self._share(queue.size),
             queue_timeout_s=0.0 if queue is None else queue.timeout_s,
-            warm=warm,
+            warm=self._share(spec.warm) if upstream.awake else 0,
             send_proxy=spec.send_proxy,
             tls=tls,
         )
@@ -92,6 +93,10 @@ class UpstreamOrders:
             batch.append(order)
             room -= needs
         return [*messages, SetUpstreams(tuple(batch))] if batch else messages
+
+    def _share(self, of_all: int) -> int:
+        """Return a worker's part, rounded up: one of few is still one."""
+        return -(-of_all // self._workers)
 
     @staticmethod
     def _endpoints(

@@ -15,9 +15,12 @@ import uvloop
 from aiohttp import web
 
 from tenantproxy.admin.app import make_app as make_admin_app
+from tenantproxy.config.document import refused
 from tenantproxy.config.load import Loaded, load_async, watched_paths
+from tenantproxy.config.text import read_text
 from tenantproxy.control.controller import Controller
 from tenantproxy.control.facade import Control
+from tenantproxy.control.tls_files import try_files
 from tenantproxy.daemon import cpus, log
 from tenantproxy.errors import AddressRefused, DocumentError, TenantProxyError
 from tenantproxy.metrics.server import make_app as make_metrics_app
@@ -205,6 +208,8 @@ async def _start(path: Path) -> _Daemon:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     before = _signature(path)
     loaded = await load_async(path)
+    if problems := try_files(loaded.document, path.parent):
+        raise refused(read_text(path), problems, file=str(path))  # before anything is served
     daemon = _Daemon(path, loaded)
     if _signature(path) != before:
         daemon.watch.poke()  # it changed after it was read and before it was watched

@@ -12,7 +12,7 @@ from typing import Final
 from tenantproxy.clock import monotonic_s
 from tenantproxy.health import http, tcp
 from tenantproxy.health.target import Result, Target
-from tenantproxy.health.wire import PlainWire, TlsWire, Wire, connected
+from tenantproxy.health.wire import TlsWire, Wire, connected
 from tenantproxy.model.spec import ProxyProtocol
 
 PROXY_HEADERS: Final[dict[ProxyProtocol, bytes]] = {
@@ -48,7 +48,7 @@ async def check(target: Target, timeout_s: float) -> Result:
     deadline = asyncio.timeout(timeout_s)
     try:
         async with deadline:
-            passed, reason = await _ask(target)
+            passed, reason = await _ask(target, deadline)
     except socket.gaierror:
         reason = "no such address on this host"
     except ssl.SSLError as error:
@@ -61,22 +61,24 @@ async def check(target: Target, timeout_s: float) -> Result:
     return Result(passed, reason[:_LONGEST_REASON], monotonic_s() - began_s, unable)
 
 
-async def _ask(target: Target) -> tuple[bool, str]:
+async def _ask(target: Target, deadline: asyncio.Timeout) -> tuple[bool, str]:
     rule = target.rule
     async with connected(target.host, rule.port or target.port) as plain:
         if target.send_proxy is not None:
             await plain.send(PROXY_HEADERS[target.send_proxy])
-        wire = plain if target.tls is None else await _secured(plain, target, target.tls)
+        wire: Wire = plain
+        if target.tls is not None:
+            name = target.server_name or target.host.partition("%")[0]
+            try:
+                secured = TlsWire(plain, target.tls, name)
+            except ValueError:  # DNS may say what is no host name: `a..b`, or a label too long
+                return False, "no TLS: the name is not that of a host"
+            await secured.handshake()
+            wire = secured
         if rule.http is not None:
-            return await http.ask(wire, rule.http, target.name)
+            return await http.ask(wire, rule.http, target.name, deadline)
         assert rule.tcp is not None  # noqa: S101 - the document promises one of the two
         return await tcp.ask(wire, rule.tcp)
-
-
-async def _secured(plain: PlainWire, target: Target, context: ssl.SSLContext) -> Wire:
-    wire = TlsWire(plain, context, target.server_name or target.host.partition("%")[0])
-    await wire.handshake()
-    return wire
 
 
 def _tls_reason(error: ssl.SSLError) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 from typing import Final
 
@@ -12,17 +14,21 @@ from tenantproxy.health.wire import Wire
 from tenantproxy.model.spec import HttpCheck
 
 MOST_BYTES: Final = 65_536
-"""Longest head of an answer, what comes before it (codes 1xx) included."""
+"""Longest head of an answer, what comes before it (codes 1xx) included; so much of the rest is
+read too."""
 _LONGEST_PATH: Final = 60
 
 _ZONE = re.compile(r"%[^\]]*")
 
 
-async def ask(wire: Wire, rule: HttpCheck, name: str) -> tuple[bool, str]:
+async def ask(
+    wire: Wire, rule: HttpCheck, name: str, deadline: asyncio.Timeout
+) -> tuple[bool, str]:
     """Return whether the endpoint is well, and why.
 
-    Redirects are not followed, and the body is not read. `name` is for the Host header if the
-    rule has none; a zone of an address stays here (RFC 6874, section 1).
+    Redirects are not followed. `name` is for the Host header if the rule has none; a zone of an
+    address stays here (RFC 6874, section 1). `deadline` is the one that runs: once the code is
+    known it is off, and what is left of it, and of the answer, changes the verdict no more.
 
     Raises:
         OSError: the connection broke.
@@ -39,6 +45,7 @@ async def ask(wire: Wire, rule: HttpCheck, name: str) -> tuple[bool, str]:
         except h11.RemoteProtocolError:
             return False, _TOO_LONG if read >= MOST_BYTES else "answer is not HTTP"
         if isinstance(event, h11.Response):
+            await _hear_out(wire, machine, deadline)
             return _verdict(rule, event.status_code)
         if event is h11.NEED_DATA:
             if read >= MOST_BYTES:
@@ -47,6 +54,22 @@ async def ask(wire: Wire, rule: HttpCheck, name: str) -> tuple[bool, str]:
                 return False, "closed before it answered"
             read += len(data)
             machine.receive_data(data)
+
+
+async def _hear_out(wire: Wire, machine: h11.Connection, deadline: asyncio.Timeout) -> None:
+    """Read the body: a server that still writes it would fail of our reset, and log that."""
+    until_s, left = deadline.when(), MOST_BYTES
+    deadline.reschedule(None)
+    with contextlib.suppress(OSError, h11.RemoteProtocolError):
+        async with asyncio.timeout_at(until_s):
+            while left > 0:
+                event = machine.next_event()
+                if event is h11.NEED_DATA:
+                    data = await wire.receive()
+                    left -= len(data)
+                    machine.receive_data(data)
+                elif not isinstance(event, h11.Data):
+                    return
 
 
 _TOO_LONG: Final = "head of the answer is longer than 64 KiB"

@@ -58,6 +58,11 @@ class TlsWire:
     """TLS over a wire; `handshake` comes first."""
 
     def __init__(self, wire: Wire, context: ssl.SSLContext, server_name: str) -> None:
+        """Make it ready.
+
+        Raises:
+            ValueError: the name cannot be that of a server (`a..b`, a label over 63 characters).
+        """
         self._wire = wire
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)

@@ -27,7 +27,7 @@ from tenantproxy.model.spec import (
     UpstreamSpec,
 )
 
-AT_KEY = frozenset({"unknown_upstream"})
+AT_KEY = frozenset({"unknown_upstream", "tls_files"})
 """Codes of problems that are about the last key of the path, not about its value."""
 
 MAX_NAMES_SHOWN = 24

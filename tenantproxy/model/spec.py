@@ -131,6 +131,7 @@ class QueueRule:
     """How many connections wait for a slot of a full upstream, and how long."""
 
     size: int
+    """Over all workers, each of which takes its part, rounded up."""
     timeout_s: float
 
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import jsonschema
+import trustme
 import yaml
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tenantproxy.yaml"
@@ -40,6 +41,29 @@ def test_every_problem_is_told_with_its_line_on_standard_error(command, tmp_path
     assert any(line.startswith(f"{file}:5:") and "prot" in line for line in told)
     assert any(line.startswith(f"{file}:6:") for line in told)
     assert told[-1].startswith("error: refused: ")
+
+
+def test_tls_files_are_tried_and_told_at_their_upstream(command, tmp_path, monkeypatch):
+    """As `run` and `apply` do: relative to the document, wherever we stand."""
+    (tmp_path / "junk.pem").write_text("no certificate")
+    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
+    file = tmp_path / "tenantproxy.yaml"
+    file.write_text(
+        "version: 1\n"
+        "tenants:\n"
+        "  acme:\n"
+        "    upstreams:\n"
+        "      well: {endpoints: ['a:443'], tls: {ca_file: ca.pem}}\n"
+        "      junk: {endpoints: ['a:443'], tls: {ca_file: junk.pem}}\n"
+        "      none: {endpoints: ['a:443'], tls: {ca_file: none.pem}}\n"
+    )
+    monkeypatch.chdir("/")
+    result = command("check", file)
+    assert (result.exit_code, result.stdout) == (1, "")
+    junk, none, last = result.stderr.splitlines()
+    assert junk.startswith(f"{file}:6:36: tenants.acme.upstreams.junk.tls: ca_file ")
+    assert none.startswith(f"{file}:7:36: tenants.acme.upstreams.none.tls: ca_file ")
+    assert last == "error: refused: 2 problems"
 
 
 def test_a_broken_policy_is_told_with_its_own_file(command, tmp_path):

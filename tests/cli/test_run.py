@@ -36,6 +36,21 @@ def test_a_document_that_is_not_there_exits_1(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_tls_files_that_cannot_be_used_are_told_before_anything_is_served(tmp_path):
+    daemon = Daemon(tmp_path, ports.block(12))
+    document = daemon.document()
+    [tenant, *_] = document["tenants"].values()
+    [upstream, *_] = tenant["upstreams"].values()
+    upstream["tls"] = {"ca_file": "none.pem"}
+    file = daemon.write("tenantproxy.yaml", document)
+    done = run(file)
+    assert done.returncode == 1
+    assert f"{file}:" in done.stderr
+    assert "none.pem: No such file" in done.stderr
+    assert "serving" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_an_admin_port_that_is_taken_exits_1_with_a_way_out(tmp_path):
     daemon = Daemon(tmp_path, ports.block(12))
     file = daemon.write("tenantproxy.yaml", daemon.document())

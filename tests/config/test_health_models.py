@@ -44,6 +44,12 @@ def test_a_check_becomes_a_rule(body, rule):
     assert upstream(health=body).health == rule
 
 
+def test_the_longest_and_the_shortest_times_of_a_check_are_taken():
+    longest = upstream(health={"tcp": {}, "every": "1h", "timeout": "60s"}).health
+    assert (longest.every_s, longest.timeout_s) == (3600, 60)
+    assert upstream(health={"tcp": {}, "every": "100ms"}).health.every_s == 0.1
+
+
 @pytest.mark.parametrize(
     ("body", "path", "message", "hint"),
     [
@@ -76,6 +82,9 @@ def test_a_check_becomes_a_rule(body, rule):
         ({"tcp": {}, "fall": 0}, "health.fall", "a whole number from 1 to 100, not 0", None),
         ({"tcp": {}, "timeout": 2}, "health.timeout", "a duration needs a unit", "write 2s"),
         ({"tcp": {}, "every": "0s"}, "health.every", "must be longer than 0s", "write"),
+        ({"tcp": {}, "every": "99ms"}, "health.every", "is shorter than 100ms", "100ms to 1h"),
+        ({"tcp": {}, "every": "61m"}, "health.every", "is longer than 1h", "write 1h or less"),
+        ({"tcp": {}, "timeout": "61s"}, "health.timeout", "is longer than 1m", "1m or less"),
         ({"tcp": {}, "port": 0}, "health.port", "a whole number from 1 to 65535, not 0", None),
     ],
 )

@@ -92,8 +92,8 @@ http_checks = st.builds(
     ),
 )
 more_of_health = {
-    "every_s": durations,
-    "timeout_s": durations,
+    "every_s": st.floats(0.1, 3600.0),
+    "timeout_s": st.floats(0.001, 60.0),
     "fall": st.integers(1, 100),
     "rise": st.integers(1, 100),
     "jitter": shares.map(lambda share: round(share / 2, 4)),

@@ -49,7 +49,7 @@ def test_an_order_says_what_the_spec_says(orders):
     assert (order.block, order.name, order.balance) == (4, "acme/v1", "source_hash")
     assert (order.connect_timeout_s, order.connect_tries) == (1.5, 2)
     assert (order.retry_budget, order.first_byte_timeout_s) == (0.1, 9.0)
-    assert (order.max_connections, order.queue_size, order.queue_timeout_s) == (100, 10, 2.5)
+    assert (order.max_connections, order.queue_size, order.queue_timeout_s) == (100, 4, 2.5)
     assert order.send_proxy == "v2"
     assert order.report
     assert order.healthy == 1
@@ -68,6 +68,12 @@ def test_spares_are_spread_over_the_workers_while_it_is_awake(orders, warm, each
     assert orders.order(one, 0.0).warm == each
     one.users = 0
     assert orders.order(one, 0.0).warm == 0
+
+
+@pytest.mark.parametrize(("size", "each"), [(1, 1), (3, 1), (100, 34)])
+def test_those_who_may_wait_are_spread_over_the_workers(orders, size, each):
+    one = used(upstream("v1", 80, max_connections=1, queue=QueueRule(size, 1.0)))
+    assert orders.order(one, 0.0).queue_size == each
 
 
 def test_names_for_tls_are_sent_where_the_rule_gives_none(orders):

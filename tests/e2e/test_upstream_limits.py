@@ -63,7 +63,7 @@ async def test_those_who_wait_are_served_in_their_turn_and_nobody_else_waits(run
 
 
 async def test_a_slot_that_another_worker_frees_is_noticed(run_daemon):
-    queue = {"size": 50, "timeout": "20s"}
+    queue = {"size": 300, "timeout": "20s"}
     async with serving(identify("up")) as server:
         doc = limited(server.port, 4, workers=3, queue=queue)
         async with run_daemon(doc) as daemon:

@@ -28,6 +28,8 @@ class Server:
         self.port = 0
         self.connections = 0
         self.resets = 0
+        self.ends = 0
+        """Scripts that came to their end."""
         self.heard = b""
         """Of all connections, what the script has read by `hear`."""
 
@@ -47,6 +49,7 @@ async def serving(
         server.connections += 1
         try:
             await script(server)(reader, writer)
+            server.ends += 1
         except ConnectionError:
             server.resets += 1
         finally:
@@ -118,6 +121,13 @@ def swallowing() -> Iterator[int]:
             filler = stack.enter_context(socket.socket())
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[int]:
+    """Give a port whose connections are made, and never answered."""
+    with socket.create_server((HOST, 0), backlog=1000) as listener:
         yield listener.getsockname()[1]
 
 

@@ -344,3 +344,10 @@ async def test_haproxy_accepts_the_header(tmp_path, version):
         log = (tmp_path / "haproxy.log").read_text()
         assert result.reason == "GET / said 204", log
         assert not (await check(http(port), PLENTY_S)).passed
+
+
+@pytest.mark.parametrize("name", ["a..b", f"{'a' * 70}.b", "\\255" * 20, ".a"])
+async def test_a_name_that_no_server_can_have_fails_the_check(server_side, trusting, name):
+    async with serving(saying(stay=True), ssl=server_side) as server:
+        result = await check(tcp(server.port, tls=trusting, server_name=name), PLENTY_S)
+    assert (result.passed, result.reason) == (False, "no TLS: the name is not that of a host")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tenantproxy import __version__
@@ -16,7 +18,7 @@ def head(code: int, *lines: str) -> bytes:
     return "\r\n".join((f"HTTP/1.1 {code} Whatever", *lines, "", "")).encode()
 
 
-async def ask(*pieces: bytes, stay: bool = True, timeout_s: float = PLENTY_S, **options):
+async def ask(*pieces: bytes, stay: bool = False, timeout_s: float = PLENTY_S, **options):
     async with serving(saying(*pieces, until=END, stay=stay)) as server:
         return await check(http(server.port, **options), timeout_s), server
 
@@ -75,8 +77,34 @@ async def test_an_informational_answer_is_not_the_answer():
     assert result.reason == "GET / said 503"
 
 
-async def test_a_body_without_end_is_not_read():
-    result, _ = await ask(head(200), *[b"x" * 1_000_000] * 20)
+async def test_a_body_without_end_is_not_read_for_ever():
+    result, server = await ask(head(200), *[b"x" * 1_000_000] * 20)
+    assert result.passed
+    assert server.ends == 0
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 40000", "Connection: close"])
+async def test_a_server_that_still_writes_its_answer_is_not_reset(framing):
+    """It comes in pieces, so that a reset after the head would meet a later one."""
+    answer = [head(200, framing), *[b"x" * 1000] * 40]
+    async with serving(saying(*answer, until=END)) as server:
+        assert (await check(http(server.port), PLENTY_S)).passed
+        async with asyncio.timeout(PLENTY_S):
+            while not server.ends + server.resets:
+                await asyncio.sleep(0.002)
+    assert (server.ends, server.resets) == (1, 0)
+
+
+async def test_an_answer_that_does_not_end_changes_no_verdict():
+    for framing in ("Content-Length: 9", "Transfer-Encoding: chunked", "Connection: close"):
+        result, _ = await ask(head(200, framing), stay=True, timeout_s=0.5)
+        assert (result.passed, result.reason) == (True, "GET / said 200")
+
+
+async def test_a_body_that_is_broken_changes_no_verdict():
+    result, _ = await ask(head(503, "Transfer-Encoding: chunked"), b"no chunk at all" + END)
+    assert result.reason == "GET / said 503"
+    result, _ = await ask(head(200, "Content-Length: 9"), b"short", stay=False)
     assert result.passed
 
 
@@ -127,7 +155,7 @@ async def test_a_reset_fails():
 
 
 async def test_a_silent_server_times_out():
-    result, _ = await ask(b"HTTP/1.1 200", timeout_s=0.2)
+    result, _ = await ask(b"HTTP/1.1 200", stay=True, timeout_s=0.2)
     assert (result.passed, result.reason) == (False, "timed out after 0.2s")
 
 

@@ -14,7 +14,7 @@ from tenantproxy.health.check import check
 from tenantproxy.health.prober import FIRST_AT_ONCE, Prober
 from tenantproxy.health.target import Result
 from tenantproxy.tasks import Background
-from tests.health.support import PLENTY_S, saying, serving, swallowing, tcp
+from tests.health.support import PLENTY_S, http, saying, serving, silent, swallowing, tcp
 
 PASSED = Result(passed=True, reason="connected", took_s=0.0)
 
@@ -202,6 +202,24 @@ async def test_no_more_than_the_bounds_are_under_way_and_a_stuck_group_leaves_ro
     kit.checks.go.set()
     await kit.until(lambda: len({key for key, _ in kit.results}) == 80)
     assert kit.checks.most == 10
+
+
+async def test_silent_endpoints_of_many_tenants_do_not_stop_the_checks_of_one_that_is_well(kit_of):
+    """Four times as many as fit are stuck all the time, and each for a whole timeout."""
+    kit = kit_of(check=check, at_once=8, at_once_per_group=4, chance=lambda: 0.0)
+    async with serving(saying(stay=True)) as well:
+        with silent() as port:
+            stuck = replace(http(port), rule=replace(http(port).rule, every_s=0.1, timeout_s=0.5))
+            for key in range(32):
+                kit.prober.watch(key, stuck, f"stuck-{key // 4}")
+            await kit.until(lambda: len(kit.results) >= 8)
+            kit.prober.watch(99, every(0.1, well.port), "well")
+            await kit.until(lambda: sum(key == 99 for key, _ in kit.results) >= 3)
+            before = len(kit.results)
+            await kit.until(lambda: sum(key == 99 for key, _ in kit.results) >= 6)
+    assert all(result.passed == (key == 99) for key, result in kit.results)
+    # Each of its checks waits for one of the 8 slots, never for the 28 that came before it.
+    assert len(kit.results) - before <= 3 + 6 * 8
 
 
 async def test_a_late_start_does_not_delay_the_next(kit_of):
