@@ -26,7 +26,6 @@ _ROOM = MAX_BYTES * 9 // 10
 class UpstreamOrders:
     """Builds orders; `workers` share the spares of each endpoint, and who may wait.
 
-
     `on_short(upstream, what, why)` is told why an order does not hold all endpoints; "": it does.
     """
 
