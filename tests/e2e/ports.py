@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 
-LOWEST, HIGHEST = 12_000, 31_999
+_ALL = range(12_000, 32_000)
 """Linux hands out 32768-60999 to outgoing connections by default."""
+_HALF = len(_ALL) // 2
+_mine = {"gw0": _ALL[:_HALF], "gw1": _ALL[_HALF:]}.get(os.environ.get("PYTEST_XDIST_WORKER", ""))
+LOWEST, HIGHEST = (_mine or _ALL)[0], (_mine or _ALL)[-1]
+"""Two processes of tests that run at a time have ports of their own."""
 
 _given: set[int] = set()
 
