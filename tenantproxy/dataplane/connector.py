@@ -35,7 +35,12 @@ from tenantproxy.dataplane.queueing import Queueing
 from tenantproxy.dataplane.relay.switch import RelaySwitch
 from tenantproxy.dataplane.spares import Spares
 from tenantproxy.dataplane.turns import Turns
-from tenantproxy.dataplane.unspoken import client_was_heard, may_be_tickets, server_spoke
+from tenantproxy.dataplane.unspoken import (
+    client_was_heard,
+    may_be_tickets,
+    only_said_fin,
+    server_spoke,
+)
 from tenantproxy.dataplane.upstream import Upstream, reason_of
 
 _IN_PROGRESS = errno.EINPROGRESS
@@ -341,7 +346,8 @@ class Connector:
             return False
         if flow.spare and self._afresh(flow):
             return True
-        self._count_failure(flow, "early_reset", early=True)
+        if not only_said_fin(flow):
+            self._count_failure(flow, "early_reset", early=True)
         return self._elsewhere(flow, "early_reset")
 
     def _late(self, flow: Flow) -> None:

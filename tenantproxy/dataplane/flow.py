@@ -20,7 +20,7 @@ Socket = _socket.socket
 """Without the wrapper class of `socket`: cheaper to make, and no reference cycle."""
 
 UNWATCHED = -1
-"""`Half.mask` of a half that the epoll does not know."""
+"""`Half.mask` of a half that the epoll does not know. Below 0 no bit means anything."""
 OVER = -2
 """`Half.mask` of a half whose flow has ended; nothing may be done with it."""
 FIRST_SIZE = 65_536

@@ -47,7 +47,7 @@ class Insides:
 
     def _read(self, half: Half, events: int) -> None:
         self._pump(half, events)
-        if half.mask & IN and half.sock.more:  # type: ignore[attr-defined]
+        if half.mask > 0 and half.mask & IN and half.sock.more:  # type: ignore[attr-defined]
             self.look(half)
 
     def _read_first(self, half: Half, events: int) -> None:
@@ -64,7 +64,7 @@ class Insides:
         self._touch()
         waiting, self._waiting = self._waiting, {}
         for half in waiting:
-            if half.mask & IN:
+            if half.mask > 0 and half.mask & IN:
                 try:
                     half.read(half, IN)
                 except Exception as error:  # noqa: BLE001 - whatever it is, it ends this flow only

@@ -227,7 +227,7 @@ class Pump:
         """Serve a half that is not only read: it has pending bytes, is paused, or gave its FIN."""
         if events & OUT and half.pending is not None:
             self._flush(half)
-        if half.mask == OVER or not events & ~OUT:
+        if half.mask < 0 or not events & ~OUT:
             return
         if half.mask & IN:
             half.read(half, events)

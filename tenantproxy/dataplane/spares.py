@@ -167,7 +167,8 @@ class Spares:
                 begun += 1
             if pool.ready:
                 next_s = min(next_s, pool.ready[0][1])
-            if pool.connecting or pool.missing > 0:
+            next_s = min((next_s, *pool.connecting.values()))
+            if pool.missing > 0:
                 next_s = min(next_s, pool.not_before_s)  # or at the next beat
         # A round that was cut short begins elsewhere the next time.
         if begun == BURST:
@@ -210,6 +211,7 @@ class Spares:
         self._abandon(pool, sock)
         pool.backoff_s = min(2 * pool.backoff_s, BACKOFF_MAX_S) or BACKOFF_S
         pool.not_before_s = monotonic_s() + pool.backoff_s
+        self._wake(pool.not_before_s)
         self.on_failed(pool.upstream, pool.endpoint, reason)
 
     # Closing ------------------------------------------------------------------

@@ -53,3 +53,12 @@ def client_was_heard(flow: Flow) -> bool:
     except OSError:
         return True
     return taken > _SYN + flow.said_bytes + fin
+
+
+def only_said_fin(flow: Flow) -> bool:
+    """Return True when the client ended without a byte, as TCP health checks do.
+
+    Many a server answers that with an RST, and is well.
+    """
+    # What could not be sent is no end of input: the pump stops reading then.
+    return flow.client.eof and not flow.unsent and not client_was_heard(flow)

@@ -14,6 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tenantproxy.dataplane.counters import Upstream
+from tenantproxy.dataplane.flow import OVER, UNWATCHED, Half
+from tenantproxy.dataplane.insides import Insides
+from tenantproxy.dataplane.masks import IN
 from tests.dataplane.support import (
     listener,
     port_of,
@@ -305,6 +308,18 @@ async def test_what_was_inside_when_a_slow_client_paused_the_server_is_read_on(r
     async with asyncio.timeout(10):
         got += await receive(client, len(data) - len(got))
     assert got == data
+
+
+@pytest.mark.pump_only("no flow at all")
+@pytest.mark.parametrize("mask", [UNWATCHED, OVER, 0, IN])
+async def test_only_a_half_that_is_watched_for_input_is_looked_into(mask):
+    looked = []
+    insides = Insides(asyncio.get_running_loop(), None, None, lambda: None, None)
+    half = Half(None, -1, None)
+    half.mask, half.read = mask, lambda *call: looked.append(call)
+    insides.look(half)
+    await asyncio.sleep(0.01)
+    assert looked == ([(half, IN)] if mask == IN else [])
 
 
 async def test_a_reset_of_the_client_resets_the_server(rig, pki, server):

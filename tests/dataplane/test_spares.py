@@ -7,6 +7,7 @@ import asyncio
 import msgspec
 import pytest
 
+from tenantproxy.clock import monotonic_s
 from tenantproxy.dataplane import messages as m
 from tenantproxy.dataplane import spares as spares_module
 from tenantproxy.dataplane.counters import Endpoint, Upstream
@@ -300,6 +301,15 @@ async def test_a_black_hole_costs_the_deadline_of_a_try(rig, quick):
     [outcome] = rig.said(m.Outcomes)[0].outcomes
     assert (outcome.failures, outcome.reason) == (1, "timeout")
     assert ready(rig) == 0
+
+
+async def test_one_that_is_under_way_is_given_up_in_time_whatever_pause_there_is(rig, quick):
+    rig.upstreams(upstream(1, await rig.black_hole(), warm=1, connect_timeout_s=0.3))
+    await until(lambda: open_spares(rig) == 1)
+    [pool] = rig.engine._spares._pools.values()
+    pool.not_before_s = monotonic_s() + 60  # as after another one that failed
+    await until(lambda: rig.books.endpoint(8)[2] == 1)
+    assert open_spares(rig) == 0
 
 
 async def test_an_endpoint_of_weight_0_gets_none(rig):
