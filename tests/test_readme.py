@@ -13,7 +13,7 @@ from tests.e2e import ports
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.timeout(180)
-PORTS = ("8081", "8082", "9900", "9901", "20001", "20002")
+PORTS = ("8081", "8082", "9900", "9901", "20001", "20002", "8083")
 
 
 def tour() -> str:
@@ -83,6 +83,19 @@ def test_an_edit_of_the_file_adds_a_tenant_and_leaves_the_split_of_the_api(told)
     wide = [line for line in told.splitlines() if line.startswith("acme/web") and " api " in line]
     assert wide, told
     assert re.search(r"^corp/web +\d+ ", told, re.MULTILINE)
+
+
+def test_an_endpoint_that_nobody_listens_on_is_left_out_until_it_answers(told):
+    first, second = (part.partition("Used by")[0] for part in told.split("Upstream:")[1:])
+    assert re.search(r"^State: +1 unhealthy: 1 of 2 endpoints usable$", first, re.MULTILINE)
+    assert re.search(r"^ +127\.0\.0\.1:\d+ +unhealthy for .* failed: refused$", first, re.MULTILINE)
+    assert re.search(r"^State: +ok: 2 of 2 endpoints usable$", second, re.MULTILINE)
+    assert re.search(
+        r"^ +127\.0\.0\.1:\d+ +healthy for .* passed: GET / said 200$", second, re.MULTILINE
+    )
+    counts = re.findall(r"^ +(\d+) hello from (v\d)$", told, re.MULTILINE)[4:6]
+    assert {name for _, name in counts} == {"v1", "v2"}  # each worker takes its own turns
+    assert sum(int(number) for number, _ in counts) == 10
 
 
 def test_the_policy_puts_idle_ports_to_sleep(told):

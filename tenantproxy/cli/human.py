@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from tenantproxy.model.span import span as model_span
+
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _STEP = 1024
 
@@ -19,17 +21,8 @@ def size(count: float) -> str:
 
 
 def span(seconds: float) -> str:
-    """Return the length of a time in its two largest units: `4s`, `3m20s`, `2h5m`, `9d`."""
-    whole = max(0, int(seconds))
-    for unit_s, unit, lower_s, lower in (
-        (86_400, "d", 3_600, "h"),
-        (3_600, "h", 60, "m"),
-        (60, "m", 1, "s"),
-    ):
-        if whole >= unit_s:
-            rest = whole % unit_s // lower_s
-            return f"{whole // unit_s}{unit}" + (f"{rest}{lower}" if rest else "")
-    return f"{whole}s"
+    """Return the length of a time in whole seconds, as the reasons do: `4s`, `3m20s`, `9d`."""
+    return model_span(max(0, int(seconds)))
 
 
 def since(moment: str | None, now_s: float) -> str:
@@ -44,6 +37,11 @@ def until(moment: str | None, now_s: float) -> str:
     if moment is None:
         return "-"
     return span(datetime.fromisoformat(moment).timestamp() - now_s)
+
+
+def counted(number: int, what: str) -> str:
+    """Return `1 check`, `2 checks`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def pairs(mapping: Mapping[str, object]) -> str:

@@ -19,7 +19,7 @@ def told_upstream(item: Item, listeners: Sequence[Item], now_s: float) -> list[S
     ]
     return [
         Section("", _head(item)),
-        Section("Endpoints", [_endpoint(one, item, now_s) for one in item["endpoints"]]),
+        Section("Endpoints", _endpoints(item, now_s)),
         Section("Used by", _users(item, listeners) or [("no listener",)]),
         traffic(item, now_s),
         Section("Times", times),
@@ -29,17 +29,18 @@ def told_upstream(item: Item, listeners: Sequence[Item], now_s: float) -> list[S
 
 def _head(item: Item) -> list[Row]:
     checks, spec = item["checks"], item["spec"]
-    checked = f"; {checks['passed']} checks passed, {checks['failed']} failed"
+    checked = f"; {human.counted(checks['passed'], 'check')} passed, {checks['failed']} failed"
     head: list[Row] = [
         ("Upstream:", f"{item['tenant']}/{item['upstream']}"),
         ("State:", f"{condition(item)}: {_usable(item)}"),
-        ("Balance:", item["balance"]),
+        ("Balance:", _balance(item["balance"], spec["slow_start"])),
+        ("Panic:", _panic(spec["panic"])),
         ("Discovery:", _discovery(item)),
         ("Health:", _health(spec["health"]) + (checked if any(checks.values()) else "")),
         ("Ejections:", f"{item['ejections']}; {_outliers(spec['outlier'])}"),
         ("Connect:", _connect(item["connect"])),
         ("Retries:", _retries(item)),
-        ("Limit:", _limit(item["limits"])),
+        ("Limit:", _limit(item["limits"], spec["queue"])),
         ("Spares:", _spares(item["spares"], spec["warm"])),
     ]
     if item["shortened"]:
@@ -62,8 +63,17 @@ def _discovery(item: Item) -> str:
         return "none, endpoints are listed"
     ((kind, asked),) = item["discovery"].items()
     why = item["discovery_reason"]
-    failed = f"; failed, what was found before is kept: {why}" if why else ""
-    return f"{kind} {asked}{failed}"
+    found = any(one["resolved"] is not None for one in item["endpoints"])
+    kept = "what was found before is kept" if found else "nothing was found yet"
+    return f"{kind} {asked}" + (f"; failed, {kept}: {why}" if why else "")
+
+
+def _balance(balance: str, slow_start: str) -> str:
+    return balance if slow_start == "0s" else f"{balance}, slow start in {slow_start}"
+
+
+def _panic(below: str) -> str:
+    return "never" if below == "0%" else f"below {below} usable endpoints all are used"
 
 
 def _health(rule: Item | None) -> str:
@@ -71,19 +81,27 @@ def _health(rule: Item | None) -> str:
         return "not checked"
     http = rule.get("http")
     what = "tcp" if http is None else f"http {http['path']}"
-    return f"{what} every {rule['every']}, fall {rule['fall']}, rise {rule['rise']}"
+    times = f"every {rule['every']}, timeout {rule['timeout']}"
+    return f"{what} {times}, fall {rule['fall']}, rise {rule['rise']}"
 
 
 def _outliers(rule: Item | None) -> str:
     if not rule:
         return "endpoints that fail are not left out"
     failures = rule["consecutive_failures"]
-    return f"{failures} failures in a row put an endpoint out for {rule['eject_for']}"
+    puts = "1 failure puts" if failures == 1 else f"{failures} failures in a row put"
+    most = f"{rule['max_ejected']} of them at most, or one"
+    return f"{puts} an endpoint out for {rule['eject_for']}, {most}"
 
 
 def _connect(connect: Item) -> str:
     first_byte = connect["first_byte"]
-    tries = f"{connect['tries']} tries, {connect['timeout']} each"
+    timeout = connect["timeout"]
+    tries = (
+        f"1 try, {timeout}"
+        if connect["tries"] == 1
+        else f"{connect['tries']} tries, {timeout} each"
+    )
     return tries + (f", first byte within {first_byte}" if first_byte else "")
 
 
@@ -96,11 +114,17 @@ def _spares(ready: int, wanted: int) -> str:
     return f"{ready} ready" + (f", {wanted} for each endpoint" if wanted else "")
 
 
-def _limit(limits: Item) -> str:
+def _limit(limits: Item, queue: Item | None) -> str:
     if limits["max_connections"] is None:
         return "none"
     taken = f"{limits['slots']} of {limits['max_connections']} connections"
-    return f"{taken}, {limits['waiting']} waiting"
+    if queue is None:
+        return f"{taken}, nobody waits"
+    return f"{taken}, {limits['waiting']} of {queue['size']} waiting, {queue['timeout']} at most"
+
+
+def _endpoints(item: Item, now_s: float) -> list[Row]:
+    return [_endpoint(one, item, now_s) for one in item["endpoints"]] or [("-",)]
 
 
 def _endpoint(end: Item, item: Item, now_s: float) -> Row:
@@ -116,9 +140,9 @@ def _endpoint(end: Item, item: Item, now_s: float) -> Row:
         address,
         state,
         f"weight {end['weight']}" + (f", priority {end['priority']}" if several else ""),
-        f"{end['connections']} connections, {end['connections_total']} in all",
-        f"{end['failures']} failures",
-        f"{end['ejections']} ejections",
+        f"{human.counted(end['connections'], 'connection')}, {end['connections_total']} in all",
+        human.counted(end["failures"], "failure"),
+        human.counted(end["ejections"], "ejection"),
         end["reason"],
     )
 

@@ -23,6 +23,7 @@ from tenantproxy import clock
 from tenantproxy.discovery import cares, system
 from tenantproxy.discovery.slots import Slots
 from tenantproxy.errors import Unresolved
+from tenantproxy.model.span import span
 from tenantproxy.model.spec import DnsSpec
 
 LOOKUPS_EACH = 16
@@ -150,7 +151,7 @@ class Resolver:
             yield
 
     def _silence(self, name: str) -> Unresolved:
-        return Unresolved(name, f"no answer within {self._spec.timeout_s:g} s")
+        return Unresolved(name, f"no answer within {span(self._spec.timeout_s)}")
 
 
 async def _ask(channel: cares.Channel, name: str, before: tuple[str, ...]) -> Addresses:

@@ -13,6 +13,7 @@ from tenantproxy.clock import monotonic_s
 from tenantproxy.health import http, tcp
 from tenantproxy.health.target import Result, Target
 from tenantproxy.health.wire import TlsWire, Wire, connected
+from tenantproxy.model.span import span
 from tenantproxy.model.spec import ProxyProtocol
 
 PROXY_HEADERS: Final[dict[ProxyProtocol, bytes]] = {
@@ -55,7 +56,7 @@ async def check(target: Target, timeout_s: float) -> Result:
         reason = f"no TLS: {_tls_reason(error)}"
     except OSError as error:
         if deadline.expired():
-            reason = f"timed out after {timeout_s:g}s"
+            reason = f"timed out after {span(timeout_s)}"
         else:
             reason, unable = _reason(error), error.errno in _UNABLE
     return Result(passed, reason[:_LONGEST_REASON], monotonic_s() - began_s, unable)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from math import floor
 from typing import Final, Generic, Literal, NamedTuple, TypeVar
 
+from tenantproxy.model.span import span
 from tenantproxy.model.spec import HealthRule, OutlierRule
 from tenantproxy.model.views import EndpointState
 
@@ -39,7 +40,7 @@ class Change:
     old: EndpointState
     new: EndpointState
     reason: str
-    """For people: `3 checks failed: refused`, `5 failures in a row: refused; out for 30 s`."""
+    """For people: `3 checks failed: refused`, `5 failures in a row: refused; out for 30s`."""
 
 
 class Told(NamedTuple):
@@ -166,7 +167,7 @@ class EndpointHealth:
         if steps * rule.eject_for_s < most_s:
             steps += 1
         for_s = min(steps * rule.eject_for_s, most_s)
-        why = f"{self.failures} failures in a row: {reason}; out for {for_s:g} s"
+        why = f"{_failures(self.failures)} in a row: {reason}; out for {span(for_s)}"
         new = replace(
             self,
             state="ejected",
@@ -187,7 +188,9 @@ class EndpointHealth:
         """End an ejection whose time is over; before `ejected_until_s` nothing changes."""
         if self.ejected_until_s is None or now_s < self.ejected_until_s:
             return self, None
-        return _into(self, self.behind, f"back after {now_s - self.since_s:.0f} s out", now_s)
+        return _into(
+            self, self.behind, f"back after {span(round(now_s - self.since_s))} out", now_s
+        )
 
     def rested(self) -> EndpointHealth:
         """After a sleep: the state stays, and the next check decides alone.
@@ -332,6 +335,10 @@ def scaled_weight(weight: int, factor: float) -> int:
     Those that do not have the factor 1.0.
     """
     return round(weight * WEIGHT_SCALE * factor)
+
+
+def _failures(number: int) -> str:
+    return "1 failure" if number == 1 else f"{number} failures"
 
 
 def _checks(number: int) -> str:

@@ -31,6 +31,14 @@ def test_spans(seconds, shown):
     assert human.span(seconds) == shown
 
 
+def test_one_is_told_in_the_singular():
+    assert [human.counted(number, "check") for number in range(3)] == [
+        "0 checks",
+        "1 check",
+        "2 checks",
+    ]
+
+
 @given(st.integers(0, 10**9))
 def test_a_span_never_overstates_and_its_second_unit_is_the_next_smaller(seconds):
     units = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}

@@ -5,7 +5,7 @@ import pytest
 from tenantproxy.cli.told_upstream import told_upstream
 
 NOW_S = 1000.0
-HEALTH = {"every": "2s", "fall": 3, "rise": 2}
+HEALTH = {"every": "2s", "timeout": "1s", "fall": 3, "rise": 2}
 
 
 def rows(item, title="", listeners=()):
@@ -37,6 +37,11 @@ def test_discovery_is_told_with_its_last_failure(troubled):
     assert head(troubled())["Discovery:"] == (
         "srv _web._tcp.acme.svc; failed, what was found before is kept: SERVFAIL"
     )
+    nothing = {"endpoints": [], "usable_endpoints": 0}
+    assert head(troubled(**nothing))["Discovery:"] == (
+        "srv _web._tcp.acme.svc; failed, nothing was found yet: SERVFAIL"
+    )
+    assert rows(troubled(**nothing), "Endpoints") == [("-",)]
     well = troubled(discovery={"dns": "web.acme.svc:80"}, discovery_reason="")
     assert head(well)["Discovery:"] == "dns web.acme.svc:80"
     assert head(troubled(discovery=None))["Discovery:"] == "none, endpoints are listed"
@@ -52,16 +57,16 @@ def test_what_is_left_out_has_a_row_if_anything_is(troubled):
     ("health", "checks", "words"),
     [
         (None, (0, 0), "not checked"),
-        ({"tcp": {}} | HEALTH, (0, 0), "tcp every 2s, fall 3, rise 2"),
+        ({"tcp": {}} | HEALTH, (0, 0), "tcp every 2s, timeout 1s, fall 3, rise 2"),
         (
             {"tcp": None, "http": {"path": "/healthz"}} | HEALTH,
             (13, 14),
-            "http /healthz every 2s, fall 3, rise 2; 13 checks passed, 14 failed",
+            "http /healthz every 2s, timeout 1s, fall 3, rise 2; 13 checks passed, 14 failed",
         ),
         (
             {"tcp": {}, "http": None} | HEALTH,
             (0, 1),
-            "tcp every 2s, fall 3, rise 2; 0 checks passed, 1 failed",
+            "tcp every 2s, timeout 1s, fall 3, rise 2; 0 checks passed, 1 failed",
         ),
     ],
 )
@@ -72,11 +77,15 @@ def test_health_is_told_with_its_rule_and_counts(troubled, health, checks, words
 
 
 def test_retries_limit_spares_and_ejections_are_told(troubled):
-    told = head(troubled())
-    assert told["Ejections:"] == "12; 5 failures in a row put an endpoint out for 30s"
+    item = troubled()
+    item["spec"]["queue"] = {"size": 100, "timeout": "5s"}
+    told = head(item)
+    assert told["Ejections:"] == (
+        "12; 5 failures in a row put an endpoint out for 30s, 10% of them at most, or one"
+    )
     assert told["Retries:"] == "10, and 11 denied by the budget of 20%"
     assert told["Connect:"] == "3 tries, 5s each"
-    assert told["Limit:"] == "50 of 50 connections, 8 waiting"
+    assert told["Limit:"] == "50 of 50 connections, 8 of 100 waiting, 5s at most"
     assert told["Spares:"] == "9 ready, 2 for each endpoint"
     bare = troubled(limits={"max_connections": None, "slots": 5, "waiting": 0}, spares=0)
     bare["spec"] |= {"warm": 0, "outlier": None}
@@ -104,7 +113,7 @@ def test_each_endpoint_is_told_with_its_state_since_when_and_why(troubled):
         "10.0.0.1:80",
         "healthy for 10s",
         "weight 1",
-        "1 connections, 10 in all",
+        "1 connection, 10 in all",
         "20 failures",
         "30 ejections",
         "",
@@ -145,6 +154,32 @@ def test_an_endpoint_that_never_changed_has_only_its_state(troubled):
     item = troubled()
     item["endpoints"][0]["since"] = None
     assert rows(item, "Endpoints")[0][1] == "healthy"
+
+
+def test_what_is_one_is_told_in_the_singular(troubled):
+    item = troubled(checks={"passed": 1, "failed": 0})
+    item["spec"]["health"] = {"tcp": {}} | HEALTH
+    item["spec"]["outlier"]["consecutive_failures"] = 1
+    item["connect"]["tries"] = 1
+    item["endpoints"][0] |= {"connections": 1, "failures": 1, "ejections": 1}
+    told = head(item)
+    assert told["Health:"].endswith("; 1 check passed, 0 failed")
+    assert told["Ejections:"].startswith("12; 1 failure puts an endpoint out for 30s")
+    assert told["Connect:"] == "1 try, 5s"
+    assert rows(item, "Endpoints")[0][3:6] == ("1 connection, 10 in all", "1 failure", "1 ejection")
+
+
+def test_when_all_are_used_and_how_they_come_back_is_told(troubled):
+    item = troubled()
+    assert head(item)["Panic:"] == "below 50% usable endpoints all are used"
+    assert head(item)["Balance:"] == "round_robin"
+    item["spec"] |= {"panic": "0%", "slow_start": "30s"}
+    assert head(item)["Panic:"] == "never"
+    assert head(item)["Balance:"] == "round_robin, slow start in 30s"
+
+
+def test_a_full_upstream_without_a_queue_lets_nobody_wait(troubled):
+    assert head(troubled())["Limit:"] == "50 of 50 connections, nobody waits"
 
 
 def test_users_traffic_times_and_errors_are_told(troubled):

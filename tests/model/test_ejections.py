@@ -22,7 +22,7 @@ def test_failures_in_a_row_are_summed_over_workers_and_eject():
     health = health.told(2, 2)
     assert health.overdue(OUTLIER)
     out, change = health.eject("refused", OUTLIER, 100.0)
-    why = "5 failures in a row: refused; out for 30 s"
+    why = "5 failures in a row: refused; out for 30s"
     assert change == Change("ejected", "unchecked", "ejected", why)
     assert (out.state, out.usable, out.ejections) == ("ejected", False, 1)
     assert (out.ejected_until_s, out.since_s, out.reason) == (130.0, 100.0, why)
@@ -84,7 +84,7 @@ def test_while_it_is_out_nothing_counts_and_afterwards_workers_count_from_nothin
     out = ejected(EndpointHealth()).told(1, 9)
     assert out.failures == 0
     back, change = out.returned(30.0)
-    assert change == Change("returned", "ejected", "unchecked", "back after 30 s out")
+    assert change == Change("returned", "ejected", "unchecked", "back after 30s out")
     assert back.told(1, 4).told(2, 1).failures == 5
 
 
