@@ -143,6 +143,8 @@ class Connector:
         if upstream is None:
             self._nobody(flow, None, "unknown")
             return
+        if flow.slot and flow.upstream is not upstream:
+            self.leave(flow)  # that one has gone, and come again as another
         flow.upstream = upstream
         if upstream.limit and not flow.slot and not self._queueing.enter(flow, upstream):
             return
