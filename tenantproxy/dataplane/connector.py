@@ -10,19 +10,19 @@ again later.
 from __future__ import annotations
 
 import _socket
-import errno
 import socket
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterable
+from errno import EINPROGRESS
 from functools import partial
 
 from tenantproxy.clock import monotonic_s
-from tenantproxy.dataplane import counters
+from tenantproxy.dataplane import counters, unspoken
 from tenantproxy.dataplane.client import client_key
 from tenantproxy.dataplane.counters import Route
 from tenantproxy.dataplane.deadlines import Deadlines
 from tenantproxy.dataplane.endpoint import Endpoint
-from tenantproxy.dataplane.flow import Flow, Half, Socket, connect_outcome, met_itself, unread
+from tenantproxy.dataplane.flow import Flow, Half, Socket, met_itself, outcome_now, unread
 from tenantproxy.dataplane.greeter import Greeter
 from tenantproxy.dataplane.holding import Holding
 from tenantproxy.dataplane.lending import LendingPump
@@ -35,22 +35,13 @@ from tenantproxy.dataplane.queueing import Queueing
 from tenantproxy.dataplane.relay.switch import RelaySwitch
 from tenantproxy.dataplane.spares import Spares
 from tenantproxy.dataplane.turns import Turns
-from tenantproxy.dataplane.unspoken import (
-    client_was_heard,
-    may_be_tickets,
-    only_said_fin,
-    server_spoke,
-)
 from tenantproxy.dataplane.upstream import Upstream, reason_of
 
-_IN_PROGRESS = errno.EINPROGRESS
 _OPENED = int(Route.OPENED)  # an IntEnum is slower as an index
 _RETRIES = int(counters.Upstream.RETRIES)
 _RETRIES_DENIED = int(counters.Upstream.RETRIES_DENIED)
-_ENDPOINT_OPENED, _ENDPOINT_CLOSED, _ENDPOINT_FAILED = map(int, counters.Endpoint)
+_ENDPOINT_OPENED, _ENDPOINT_CLOSED, _ = map(int, counters.Endpoint)
 _TYPE = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-_AFTER_CONNECTING = frozenset(("reset", "early_reset"))
-"""Failures of a connection that was there: an RST to a SYN is `refused`."""
 
 
 class Connector:
@@ -82,7 +73,7 @@ class Connector:
         self._notices = notices
         self._reports = reports
         self._spares = spares
-        spares.on_failed, spares.on_connected = self._spare_failed, self._spare_connected
+        spares.on_failed, spares.on_connected = reports.count, reports.spare_connected
         self._greeter = Greeter(pump, notices, self._connected, self._ungreeted, self._client_gone)
         self._on_reject = on_reject
         self._on_error = on_error
@@ -157,6 +148,8 @@ class Connector:
         if upstream is None:
             self._nobody(flow, None, "unknown")
             return
+        if flow.slot and flow.upstream is not upstream:
+            self.leave(flow)  # that one has gone, and come again as another
         flow.upstream = upstream
         if upstream.limit and not flow.slot and not self._queueing.enter(flow, upstream):
             return
@@ -201,9 +194,9 @@ class Connector:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
         flow.at_s = monotonic_s()
         result = sock.connect_ex(endpoint.sockaddr)
-        if result == _IN_PROGRESS and endpoint.local and not endpoint.may_self_connect:
-            result = connect_outcome(sock)  # saves an event and an epoll_ctl: 4 % of a connection
-        if result and result != _IN_PROGRESS:
+        if result == EINPROGRESS and endpoint.local and not endpoint.may_self_connect:
+            result = outcome_now(sock)  # saves an event and an epoll_ctl: 4 % of a connection
+        if result and result != EINPROGRESS:
             sock.close()
             return reason_of(result)
         server = self._begun(flow, sock)
@@ -307,23 +300,7 @@ class Connector:
 
     def _count_failure(self, flow: Flow, reason: str, *, early: bool = False) -> None:
         flow.upstream.failed(reason)
-        self._count_against(flow.upstream, flow.endpoint, reason, early=early)
-
-    def _count_against(
-        self, upstream: Upstream, endpoint: Endpoint, reason: str, *, early: bool
-    ) -> None:
-        endpoint.cells[_ENDPOINT_FAILED] += 1
-        if upstream.report and upstream.endpoints.get(endpoint.id) is endpoint:
-            early = early or reason in _AFTER_CONNECTING
-            self._reports.failed(endpoint, reason, early=early)
-
-    def _spare_failed(self, upstream: Upstream, endpoint: Endpoint, reason: str) -> None:
-        """No client has met it."""
-        self._count_against(upstream, endpoint, reason, early=False)
-
-    def _spare_connected(self, upstream: Upstream, endpoint: Endpoint) -> None:
-        if endpoint.trouble is not None and upstream.seal is None:  # else TLS has the last word
-            self._reports.connected(endpoint)
+        self._reports.count(flow.upstream, flow.endpoint, reason, early=early)
 
     def _over(self, upstream: Upstream) -> None:
         """A second attempt is no longer under way."""
@@ -342,11 +319,11 @@ class Connector:
 
     def _reset_early(self, flow: Flow) -> bool:
         """Return True when the flow is tried elsewhere; False: the reset is the client's too."""
-        if server_spoke(flow):
+        if unspoken.server_spoke(flow):
             return False
         if flow.spare and self._afresh(flow):
             return True
-        if not only_said_fin(flow):
+        if not unspoken.only_said_fin(flow):
             self._count_failure(flow, "early_reset", early=True)
         return self._elsewhere(flow, "early_reset")
 
@@ -355,12 +332,12 @@ class Connector:
         if not self._pump.has(flow):
             self._lose(flow, "timeout")
             self._next(flow, "timeout")
-        elif not server_spoke(flow):
+        elif not unspoken.server_spoke(flow):
             self._count_failure(flow, "timeout", early=True)
             if not self._elsewhere(flow, "timeout"):
                 # With RST: the client shall not take an empty answer for the server's.
                 self._relay.mover.end(flow, CLOSED["first_byte_timeout"], abort=True)
-        elif may_be_tickets(flow):
+        elif unspoken.may_be_tickets(flow):
             self._deadlines.set(flow, flow.at_s)  # soon: they will have been read by then
 
     def _elsewhere(self, flow: Flow, reason: str) -> bool:
@@ -371,7 +348,7 @@ class Connector:
             len(tried) >= upstream.tries
             or self._upstreams.get(upstream.id) is not upstream
             or not upstream.has_other(tried)
-            or client_was_heard(flow)
+            or unspoken.client_was_heard(flow)
         ):
             return False
         if not self._take_back(flow, reason):
@@ -381,7 +358,7 @@ class Connector:
 
     def _afresh(self, flow: Flow) -> bool:
         """Take a flow back from a spare that failed it, and try as if there had been none."""
-        if client_was_heard(flow) or not self._take_back(flow, "early_reset"):
+        if unspoken.client_was_heard(flow) or not self._take_back(flow, "early_reset"):
             return False
         flow.stale = True
         return True

@@ -160,7 +160,7 @@ def has_left(client: Half) -> bool:
         return True
 
 
-def connect_outcome(sock: Socket) -> int:
+def outcome_now(sock: Socket) -> int:
     """Return the errno of a connect under way; 0 is connected.
 
     Sending nothing asks for no more than that, and is a third of the work of

@@ -12,9 +12,9 @@ from functools import partial
 from typing import cast
 
 from tenantproxy.dataplane.flow import Flow, Half, SealedHalf, Socket
+from tenantproxy.dataplane.lending import LendingPump
 from tenantproxy.dataplane.notices import Notices
 from tenantproxy.dataplane.proxy_header import header_of
-from tenantproxy.dataplane.pump import Pump
 from tenantproxy.dataplane.tls_contexts import Seal
 from tenantproxy.dataplane.tls_socket import HandshakeFailed, TlsSocket
 from tenantproxy.model.spec import ProxyProtocol
@@ -29,7 +29,7 @@ class Greeter:
 
     def __init__(
         self,
-        pump: Pump,
+        pump: LendingPump,
         notices: Notices,
         done: Callable[[Flow], None],
         failed: Callable[[Flow, str], None],

@@ -1,4 +1,4 @@
-"""Endpoints that fail, counted in a row and told to control: never those that are well.
+"""Endpoints that fail, counted, and in a row told to control: never those that are well.
 
 Two rows are kept of an endpoint, for an endpoint that accepts and resets has
 no failed connects: one that a connect ends, and one that the server's first
@@ -10,8 +10,14 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable
 
+from tenantproxy.dataplane import counters
 from tenantproxy.dataplane.endpoint import Endpoint
 from tenantproxy.dataplane.messages import Outcome, Outcomes
+from tenantproxy.dataplane.upstream import Upstream
+
+_FAILED = int(counters.Endpoint.FAILED)  # an IntEnum is slower as an index
+_AFTER_CONNECTING = frozenset(("reset", "early_reset"))
+"""Failures of a connection that was there: an RST to a SYN is `refused`."""
 
 DELAY_S = 0.01
 """Time in which reports are gathered into one."""
@@ -52,6 +58,17 @@ class Reports:
         if self._timer is not None:
             self._timer.cancel()
 
+    def count(
+        self, upstream: Upstream, endpoint: Endpoint, reason: str, *, early: bool = False
+    ) -> None:
+        """Count a failure of the endpoint, as `failed` if its upstream wants that told.
+
+        A spare's too, though no client has met it.
+        """
+        endpoint.cells[_FAILED] += 1
+        if upstream.report and upstream.endpoints.get(endpoint.id) is endpoint:
+            self.failed(endpoint, reason, early=early or reason in _AFTER_CONNECTING)
+
     def failed(self, endpoint: Endpoint, reason: str, *, early: bool) -> None:
         """One more; `early`: it was connected, and broke before the first byte."""
         trouble = endpoint.trouble
@@ -70,6 +87,11 @@ class Reports:
         if trouble is not None and trouble.connects:
             trouble.connects = 0
             self._change(endpoint)
+
+    def spare_connected(self, upstream: Upstream, endpoint: Endpoint) -> None:
+        """A spare's connect worked."""
+        if endpoint.trouble is not None and upstream.seal is None:  # else TLS has the last word
+            self.connected(endpoint)
 
     def answered(self, endpoint: Endpoint) -> None:
         """A server spoke, or ended without a word and without an error."""

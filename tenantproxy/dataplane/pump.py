@@ -59,7 +59,7 @@ _UPSTREAM_RESET = CLOSED["upstream_reset"]
 
 
 class Pump:
-    """Moves bytes of the flows it was given by `join`, until they end.
+    """Moves bytes of the flows it was given by `LendingPump.join`, until they end.
 
     `on_end(flow, word)` is called once for each, when its sockets are closed;
     `word` is the word of the listener block that counts the reason.
@@ -331,55 +331,6 @@ class Pump:
         peer.eof = True
         self._watch(peer, OUT if peer.pending else 0)
         self._watch(half, 0 if half.paused else READ)
-
-    # Beginning and end ------------------------------------------------------
-
-    def has(self, flow: Flow) -> bool:
-        """Return True from `join` until the flow ends."""
-        return self._halves.get(flow.client.fd) is flow.client
-
-    def connecting(self, half: Half, on: Callable[[Half, int], None], mask: int = OUT) -> None:
-        """Call `on` with the events of the mask, as of a connect that has an outcome."""
-        self._halves[half.fd] = half
-        self._watch(half, mask)
-        half.on = on
-
-    def drop_server(self, flow: Flow) -> None:
-        """Close the server's socket of a flow that is not connected."""
-        server = flow.server
-        if server is not None:
-            flow.server = None
-            if server.mask != UNWATCHED:
-                del self._halves[server.fd], server.on
-            server.mask = OVER
-            del server.flow
-            reset(server.sock)
-
-    def join(self, flow: Flow) -> None:
-        """Begin to pump: the server is connected."""
-        client, server = flow.client, flow.server
-        assert server is not None  # noqa: S101 - for the type checker
-        route = flow.route
-        client.peer, server.peer = server, client
-        client.cell, server.cell = route.bytes_in, route.bytes_out
-        client.last_ms = server.last_ms = self.now_ms
-        client.read = self.read
-        server.read = self._insides.read_first if server.sealed else self.read_first
-        self._halves[client.fd] = client
-        self._halves[server.fd] = server
-        if server.sealed:
-            self._insides.look(server)
-        if flow.unsent:
-            server.pending, flow.unsent = memoryview(flow.unsent), b""
-            client.paused = True
-            self._watch(client, 0)
-            self._watch(server, IN | OUT)
-            return
-        self._watch(server, READ)
-        # Most clients have spoken by now: not waiting for the epoll to say so saves a wake-up.
-        self._pump(client, IN)
-        if client.mask == UNWATCHED:
-            self._watch(client, READ)
 
     # The end --------------------------------------------------------------------
 

@@ -263,6 +263,21 @@ async def test_a_slot_is_kept_over_all_tries_and_given_back_by_who_found_nobody(
     assert rig.books.ends() == {"!connect_failed": 1}
 
 
+async def test_a_slot_of_an_upstream_that_went_is_none_of_the_one_that_came(rig):
+    holes = await rig.black_hole(), await rig.black_hole()
+    order = upstream(1, *holes, max_connections=1, connect_timeout_s=0.3)
+    rig.upstreams(order)
+    client = await rig.connect(rig.open(listener(1, {1: 1})))
+    await until(lambda: slots(rig) == 1)
+    rig.order(m.DropUpstreams((1,)))
+    rig.upstreams(order)
+    assert slots(rig) == 0
+    await until(lambda: slots(rig) == 1)  # the next try
+    assert await was_reset(client)
+    assert slots(rig) == 0
+    assert rig.books.ends() == {"!connect_failed": 1}
+
+
 async def test_a_slot_given_back_in_another_worker_is_noticed():
     with two_rigs() as (one, other):
         server = one.listening()
