@@ -10,9 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.dataplane.support import (
-    listener,
-)
+from tests.dataplane.support import listener
 
 
 def open_port(rig, *orders, **changes) -> int:

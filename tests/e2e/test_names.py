@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 import pytest
+
 from tests.discovery.dnsmasq import dnsmasq
 from tests.discovery.scripted import NXDOMAIN, SERVFAIL, Reply, scripted
-
 from tests.e2e.daemon import document, until
 from tests.e2e.load import load_for, try_once
 from tests.e2e.upstreams import identify, serving
