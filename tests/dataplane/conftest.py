@@ -9,6 +9,7 @@ import pytest
 from tenantproxy.dataplane.counters import CounterFile
 from tenantproxy.dataplane.relay import relay
 from tests.dataplane.support import SMALL, Rig, a_rig
+from tests.dataplane.tls_support import Pki, make_pki
 from tests.movers import skip_without_kernel_relay
 
 
@@ -48,3 +49,9 @@ def counters() -> Iterator[CounterFile]:
     yield counters
     gc.collect()  # every view must be gone before the map can go
     counters.close()
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    """An authority, and certificates of it."""
+    return make_pki(tmp_path_factory.mktemp("pki"))

@@ -7,7 +7,8 @@ import datetime as dt
 import select
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,3 +192,12 @@ def a_tls_server(context: ssl.SSLContext, **options: Any) -> Iterator[TlsServer]
         yield server
     finally:
         server.close()
+
+
+@contextmanager
+def in_thread(work: Callable[[], object]) -> Iterator[Future]:
+    """Do the work beside, and wait for it at the end."""
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(work)
+        yield future
+        future.result(30)
