@@ -28,7 +28,7 @@ from tests.dataplane.support import (
     upstream,
     was_reset,
 )
-from tests.dataplane.tls_support import a_tls_server
+from tests.dataplane.tls_support import NoRoom, a_tls_server
 
 pytestmark = pytest.mark.both_movers
 

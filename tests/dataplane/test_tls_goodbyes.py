@@ -17,7 +17,7 @@ from tests.dataplane.support import (
     upstream,
     was_reset,
 )
-from tests.dataplane.tls_support import a_tls_server
+from tests.dataplane.tls_support import NoRoom, a_tls_server
 
 pytestmark = pytest.mark.both_movers
 
@@ -40,22 +40,6 @@ def open_port(rig, pki, server, **changes) -> int:
 async def pair(rig, port, server) -> tuple[socket.socket, ssl.SSLSocket]:
     client = await rig.connect(port)
     return client, await server.accept()
-
-
-class NoRoom:
-    """A socket that takes nothing until it is told to."""
-
-    def __init__(self, raw) -> None:
-        self.raw = raw
-        self.full = True
-
-    def __getattr__(self, name):
-        return getattr(self.raw, name)
-
-    def send(self, data, flags):
-        if self.full:
-            raise BlockingIOError
-        return self.raw.send(data, flags)
 
 
 def say_goodbye(end: ssl.SSLSocket) -> None:

@@ -201,3 +201,19 @@ def in_thread(work: Callable[[], object]) -> Iterator[Future]:
         future = pool.submit(work)
         yield future
         future.result(30)
+
+
+class NoRoom:
+    """A socket that takes nothing until it is told to."""
+
+    def __init__(self, raw) -> None:
+        self.raw = raw
+        self.full = True
+
+    def __getattr__(self, name):
+        return getattr(self.raw, name)
+
+    def send(self, data, flags):
+        if self.full:
+            raise BlockingIOError
+        return self.raw.send(data, flags)
