@@ -33,6 +33,7 @@ class Server:
         """Exceptions that ended a behaviour, by type; a reset by the peer is one."""
         self.sock = socket.socket()
         self._running: set[asyncio.Task[None]] = set()
+        self._wires: set[Wire] = set()
 
     @property
     def port(self) -> int:
@@ -41,33 +42,40 @@ class Server:
     @property
     def live(self) -> int:
         """Number of connections whose behaviour has not ended."""
-        return len(self._running) - 1
+        return len(self._running)
 
     def start(self, port: int = 0, host: str = "127.0.0.1") -> None:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.sock.bind((host, port))
         self.sock.listen(4096)
         self.sock.setblocking(False)
-        self._spawn(self._accept())
+        asyncio.get_running_loop().add_reader(self.sock.fileno(), self._accept)
 
     async def stop(self) -> None:
+        if self.sock.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self.sock.fileno())
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
         self.sock.close()
+        for wire in self._wires:  # of tasks that were cancelled before they began
+            wire.close()
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def _accept(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            sock, _ = await loop.sock_accept(self.sock)
-            self.accepted += 1
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._spawn(self._serve(Wire(sock)))
+    def _accept(self) -> None:
+        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
+            while True:
+                sock, _ = self.sock.accept()
+                sock.setblocking(False)
+                self.accepted += 1
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                wire = Wire(sock)
+                self._wires.add(wire)
+                self._spawn(self._serve(wire))
 
     async def _serve(self, wire: Wire) -> None:
         try:
@@ -78,6 +86,7 @@ class Server:
             self.errors[type(error).__name__] += 1
         finally:
             wire.close()
+            self._wires.discard(wire)
 
 
 @contextlib.asynccontextmanager
