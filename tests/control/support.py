@@ -18,8 +18,9 @@ from tenantproxy.model.spec import (
     TenantSpec,
     UpstreamSpec,
 )
+from tests.e2e.ports import HIGHEST, LOWEST
 
-PROXY = ProxySpec(workers=1, listen_address="127.0.0.1", port_range=(21_000, 29_999))
+PROXY = ProxySpec(workers=1, listen_address="127.0.0.1", port_range=(LOWEST, HIGHEST))
 
 
 def key(name="web", tenant="acme"):

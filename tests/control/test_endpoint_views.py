@@ -66,7 +66,7 @@ async def test_an_ejection_that_ended_while_all_slept_is_not_shown(rig, monkeypa
     monkeypatch.setattr("tenantproxy.clock.monotonic_s", lambda: later_s)
     back = views(rig, spec)[0]
     assert (back.state, back.ejected_until_s, back.reason) == (
-        "unchecked", None, "back after 60 s out",
+        "unchecked", None, "back after 1m out",
     )  # fmt: skip
     assert back.since_s == out.ejected_until_s
     assert back.ejections == 1
