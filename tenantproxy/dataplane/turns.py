@@ -7,15 +7,14 @@ the budget holds all the same: it bounds what is under way.
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop, TimerHandle
+from asyncio import AbstractEventLoop
 from collections import OrderedDict
 from collections.abc import Callable
 
 from tenantproxy.clock import monotonic_s
+from tenantproxy.dataplane.deadlines import Deadlines
 from tenantproxy.dataplane.flow import Flow
 from tenantproxy.dataplane.upstream import Upstream
-
-_Line = OrderedDict[Flow, tuple[float, str]]
 
 
 class Turns:
@@ -34,24 +33,23 @@ class Turns:
         self._loop = loop
         self._begin = begin
         self._deny = deny
-        self._lines: dict[Upstream, _Line] = {}
-        self._timers: dict[Upstream, TimerHandle] = {}
+        self._lines: dict[Upstream, OrderedDict[Flow, str]] = {}
+        """Who waits, and why the try before failed; no line is empty."""
+        self._deadlines = Deadlines(loop, self._late)
         self._due: set[Upstream] = set()
 
     def __len__(self) -> int:
-        return sum(map(len, self._lines.values()))
+        return len(self._deadlines)
 
     def close(self) -> None:
-        """Stop the timers; every flow must have ended before."""
-        for timer in self._timers.values():
-            timer.cancel()
+        """Stop the timer; every flow must have ended before."""
+        self._deadlines.close()
 
     def wait(self, flow: Flow, reason: str) -> None:
         """Let the flow wait, for the connect timeout of its upstream at most."""
         upstream = flow.upstream
-        line = self._lines.setdefault(upstream, OrderedDict())
-        line[flow] = (monotonic_s() + upstream.timeout_s, reason)
-        self._watch(upstream)
+        self._lines.setdefault(upstream, OrderedDict())[flow] = reason
+        self._deadlines.set(flow, monotonic_s() + upstream.timeout_s)
 
     def freed(self, upstream: Upstream) -> None:
         """A second attempt of the upstream is over: the next may begin, in a turn of the loop."""
@@ -61,43 +59,26 @@ class Turns:
 
     def forget(self, flow: Flow) -> None:
         """The flow ends: it does not wait any more, if it did."""
-        line = self._lines.get(flow.upstream) if flow.tried else None
-        if line is not None and line.pop(flow, None) is not None and not line:
-            self._over(flow.upstream)
+        if flow.tried and flow in self._lines.get(flow.upstream, ()):
+            self._take(flow)
 
     def _serve(self, upstream: Upstream) -> None:
         self._due.discard(upstream)
         line = self._lines.get(upstream)
         if line is None or not upstream.may_retry():
             return
-        flow, (_, reason) = line.popitem(last=False)
-        if not line:
-            self._over(upstream)
-        self._begin(flow, reason)
+        flow = next(iter(line))
+        self._begin(flow, self._take(flow))
         self.freed(upstream)  # what failed at once was never under way
 
-    def _watch(self, upstream: Upstream) -> None:
-        if upstream not in self._timers:
-            first_s, _ = next(iter(self._lines[upstream].values()))
-            delay_s = max(0.0, first_s - monotonic_s())
-            self._timers[upstream] = self._loop.call_later(delay_s, self._expire, upstream)
+    def _late(self, flow: Flow) -> None:
+        self._deny(flow, self._take(flow))
 
-    def _expire(self, upstream: Upstream) -> None:
-        del self._timers[upstream]
-        now_s = monotonic_s()
-        line = self._lines[upstream]
-        late = [flow for flow, (end_s, _) in line.items() if end_s <= now_s]
-        for flow in late:
-            entry = line.pop(flow, None)
-            if entry is not None:  # ending one may end others
-                self._deny(flow, entry[1])
-        if line:
-            self._watch(upstream)
-        else:
-            self._lines.pop(upstream, None)
-
-    def _over(self, upstream: Upstream) -> None:
-        del self._lines[upstream]
-        timer = self._timers.pop(upstream, None)
-        if timer is not None:
-            timer.cancel()
+    def _take(self, flow: Flow) -> str:
+        """Take a flow out of its line; return why its try before failed."""
+        line = self._lines[flow.upstream]
+        reason = line.pop(flow)
+        self._deadlines.drop(flow)
+        if not line:
+            del self._lines[flow.upstream]
+        return reason
