@@ -28,7 +28,7 @@ from tests.dataplane.support import (
     upstream,
     was_reset,
 )
-from tests.dataplane.tls_support import NoRoom, a_tls_server
+from tests.dataplane.tls_support import NoRoom, a_tls_server, open_port, pair
 
 pytestmark = pytest.mark.both_movers
 
@@ -41,16 +41,6 @@ def server(pki, request):
     version, small = getattr(request, "param", ("", False))
     with a_tls_server(pki.server_context(version=version), small=small) as server:
         yield server
-
-
-def open_port(rig, pki, server, **changes) -> int:
-    rig.upstreams(upstream(1, server.port, tls=pki.order()))
-    return rig.open(listener(1, {1: 1}, **changes))
-
-
-async def pair(rig, port, server) -> tuple[socket.socket, ssl.SSLSocket]:
-    client = await rig.connect(port)
-    return client, await server.accept()
 
 
 def send_slowly(end: ssl.SSLSocket, data: bytes, dice: random.Random) -> None:

@@ -9,15 +9,13 @@ import ssl
 import pytest
 
 from tests.dataplane.support import (
-    listener,
     receive_all,
     reset,
     send,
     until,
-    upstream,
     was_reset,
 )
-from tests.dataplane.tls_support import NoRoom, a_tls_server
+from tests.dataplane.tls_support import NoRoom, a_tls_server, open_port, pair
 
 pytestmark = pytest.mark.both_movers
 
@@ -30,16 +28,6 @@ def server(pki, request):
     version, small = getattr(request, "param", ("", False))
     with a_tls_server(pki.server_context(version=version), small=small) as server:
         yield server
-
-
-def open_port(rig, pki, server, **changes) -> int:
-    rig.upstreams(upstream(1, server.port, tls=pki.order()))
-    return rig.open(listener(1, {1: 1}, **changes))
-
-
-async def pair(rig, port, server) -> tuple[socket.socket, ssl.SSLSocket]:
-    client = await rig.connect(port)
-    return client, await server.accept()
 
 
 def say_goodbye(end: ssl.SSLSocket) -> None:

@@ -19,6 +19,7 @@ import trustme
 from tenantproxy.dataplane import messages as m
 from tenantproxy.dataplane.flow import Socket
 from tenantproxy.dataplane.tls_socket import TlsSocket
+from tests.dataplane.support import listener, upstream
 
 NAME = "server.test"
 HOST = "127.0.0.1"
@@ -217,3 +218,15 @@ class NoRoom:
         if self.full:
             raise BlockingIOError
         return self.raw.send(data, flags)
+
+
+def open_port(rig, pki, server, **changes) -> int:
+    """Open a listener whose upstream is the TLS server."""
+    rig.upstreams(upstream(1, server.port, tls=pki.order()))
+    return rig.open(listener(1, {1: 1}, **changes))
+
+
+async def pair(rig, port, server) -> tuple[socket.socket, ssl.SSLSocket]:
+    """Return a client and the server's end of its connection."""
+    client = await rig.connect(port)
+    return client, await server.accept()
