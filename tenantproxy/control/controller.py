@@ -45,6 +45,9 @@ from tenantproxy.model import edit
 from tenantproxy.model.checks import check_tenant
 from tenantproxy.model.delta import Change, Tenants, changes
 from tenantproxy.model.lifecycle import State
+from tenantproxy.model.rollout import Command
+from tenantproxy.model.rollout_spec import RolloutSpec
+from tenantproxy.model.rollout_view import RolloutView
 from tenantproxy.model.spec import (
     Connections,
     Document,
@@ -220,6 +223,14 @@ class Controller(Looking):
         self, key: ListenerKey, split: tuple[SplitMember, ...], *, dry_run: bool = False
     ) -> list[Change]:
         return await self._change(edit.with_split(self._now, key, split), dry_run=dry_run)
+
+    async def put_rollout(
+        self, key: ListenerKey, rollout: RolloutSpec | None, *, dry_run: bool = False
+    ) -> list[Change]:
+        raise NotImplementedError
+
+    async def command_rollout(self, key: ListenerKey, command: Command) -> RolloutView:
+        raise NotImplementedError
 
     # One port -------------------------------------------------------------------------
 

@@ -14,6 +14,9 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from tenantproxy.model.delta import Change
+from tenantproxy.model.rollout import Command
+from tenantproxy.model.rollout_spec import RolloutSpec
+from tenantproxy.model.rollout_view import RolloutView
 from tenantproxy.model.spec import (
     Connections,
     Document,
@@ -87,6 +90,22 @@ class Control(Protocol):
         """As `listener_snapshots`."""
         ...
 
+    def rollouts(self, tenant: str | None = None) -> list[RolloutView]:
+        """Return them by the name of their listener."""
+        ...
+
+    def rollout(self, key: ListenerKey) -> RolloutView:
+        """Return one.
+
+        Raises:
+            NotFound: there is no such listener, or it has no rollout.
+        """
+        ...
+
+    def rollout_snapshots(self) -> Iterable[RolloutView]:
+        """As `listener_snapshots`."""
+        ...
+
     def policies(self) -> Sequence[PolicySpec]: ...
 
     def events(self, *, after: int = 0, limit: int = 1000) -> list[Event]:
@@ -132,6 +151,20 @@ class Control(Protocol):
     async def set_split(
         self, key: ListenerKey, split: tuple[SplitMember, ...], *, dry_run: bool = False
     ) -> list[Change]: ...
+
+    async def put_rollout(
+        self, key: ListenerKey, rollout: RolloutSpec | None, *, dry_run: bool = False
+    ) -> list[Change]:
+        """Give a listener a rollout, another one, or none: one on its way ends as aborted."""
+        ...
+
+    async def command_rollout(self, key: ListenerKey, command: Command) -> RolloutView:
+        """Start, pause, resume, promote, abort or roll back; weights are out when this returns.
+
+        Raises:
+            NotFound, Conflict: it does not fit the phase.
+        """
+        ...
 
     # One port ------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from tenantproxy.control.registry import Registry
 from tenantproxy.control.upstreams import Upstreams
 from tenantproxy.model import edit
 from tenantproxy.model.delta import Change, Tenants, changes, delta
+from tenantproxy.model.rollout_view import RolloutView
 from tenantproxy.model.spec import (
     Document,
     ListenerKey,
@@ -102,6 +103,17 @@ class Looking:
 
     def upstream_snapshots(self) -> Iterable[UpstreamView]:
         return self._lookout.upstreams()
+
+    def rollouts(self, tenant: str | None = None) -> list[RolloutView]:
+        if tenant is not None:
+            edit.tenant(self._now, tenant)
+        return []
+
+    def rollout(self, key: ListenerKey) -> RolloutView:
+        raise NotImplementedError
+
+    def rollout_snapshots(self) -> Iterable[RolloutView]:
+        return ()
 
     def policies(self) -> Sequence[PolicySpec]:
         return self._keeper.policies

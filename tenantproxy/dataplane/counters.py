@@ -8,7 +8,8 @@ the dead one left open is closed by `settle`. Untouched blocks cost no memory
 (the file is sparse).
 
 Layout: a header page, then listener blocks, route blocks (a route is one
-listener's member of a split), upstream blocks, endpoint blocks. Block 0 of each kind is valid.
+listener's member of a split), upstream blocks, endpoint blocks, signal blocks (a route that a
+rollout looks at). Block 0 of each kind is valid.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+
+from tenantproxy.model.sides import BYTE_BOUNDS, TIME_BOUNDS_S, Side
 
 CLOSED_REASONS = (
     "done",  # both sides said FIN
@@ -31,6 +34,7 @@ CLOSED_REASONS = (
     "worker_died",
     "internal",  # a fault of ours
     "first_byte_timeout",  # the upstream said nothing within `connect.first_byte`
+    "rebalanced",  # drained so that long connections follow the weights of a rollout
 )
 REJECTED_REASONS = (
     "no_endpoint",  # the picked upstream has no usable endpoint
@@ -60,12 +64,18 @@ BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.
 """Upper bounds of both histograms, in seconds; one more bucket takes the rest."""
 _N = len(BUCKETS_S) + 1
 
+TIMES = len(TIME_BOUNDS_S) + 1
+"""Words of a histogram of times in a signal block."""
+SIZES = len(BYTE_BOUNDS) + 1
+"""Words of a histogram of sizes in a signal block."""
+
 WORD = 8
 HEADER_WORDS = 512
 LISTENER_WORDS = 32
 ROUTE_WORDS = 8
 UPSTREAM_WORDS = 64
 ENDPOINT_WORDS = 4
+SIGNAL_WORDS = 512
 
 
 class Header(IntEnum):
@@ -144,6 +154,24 @@ class Endpoint(IntEnum):
     """Connects that failed, and resets before the first byte."""
 
 
+class Signal(IntEnum):
+    """Words of a signal block, see `model.sides.Side`; histograms have no sums."""
+
+    OPENED = 0
+    FAILED = 1
+    ENDED = 2
+    RESETS = 3
+    SILENT = 4
+    CONNECT_TIME = 8
+    """First of `TIMES` buckets, as are the next three."""
+    FIRST_BYTE = 8 + TIMES
+    DURATION = 8 + 2 * TIMES
+    CLOSED_AGE = 8 + 3 * TIMES
+    BYTES_IN = 8 + 4 * TIMES
+    """First of `SIZES` buckets, as is the next."""
+    BYTES_OUT = 8 + 4 * TIMES + SIZES
+
+
 HISTOGRAM_WORDS = _N + 1
 """Buckets, then the sum in microseconds."""
 
@@ -152,6 +180,31 @@ _LISTENER = struct.Struct(f"{2 + len(CLOSED_REASONS) + len(REJECTED_REASONS)}Q")
 _ROUTE = struct.Struct("6Q")
 _UPSTREAM = struct.Struct(f"{UPSTREAM_WORDS}Q")
 _ENDPOINT = struct.Struct("3Q")
+_SIGNALS = struct.Struct(f"{SIGNAL_WORDS}Q")
+
+
+def side_of(words: Sequence[int]) -> Side:
+    """Return a signal block, or the sum of several, by the names that judges use."""
+
+    def times(first: Signal) -> tuple[int, ...]:
+        return tuple(words[first : first + TIMES])
+
+    def sizes(first: Signal) -> tuple[int, ...]:
+        return tuple(words[first : first + SIZES])
+
+    return Side(
+        opened=words[Signal.OPENED],
+        failed=words[Signal.FAILED],
+        ended=words[Signal.ENDED],
+        resets=words[Signal.RESETS],
+        silent=words[Signal.SILENT],
+        connect_time=times(Signal.CONNECT_TIME),
+        first_byte=times(Signal.FIRST_BYTE),
+        duration=times(Signal.DURATION),
+        closed_age=times(Signal.CLOSED_AGE),
+        bytes_in=sizes(Signal.BYTES_IN),
+        bytes_out=sizes(Signal.BYTES_OUT),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +215,7 @@ class Capacity:
     routes: int = 262_144
     upstreams: int = 65_536
     endpoints: int = 262_144
+    signals: int = 8_192
 
     @property
     def first_route(self) -> int:
@@ -179,9 +233,14 @@ class Capacity:
         return self.first_upstream + self.upstreams * UPSTREAM_WORDS
 
     @property
+    def first_signal(self) -> int:
+        """Word index of signal block 0."""
+        return self.first_endpoint + self.endpoints * ENDPOINT_WORDS
+
+    @property
     def words(self) -> int:
         """Length of the file in words."""
-        return self.first_endpoint + self.endpoints * ENDPOINT_WORDS
+        return self.first_signal + self.signals * SIGNAL_WORDS
 
 
 CAPACITY = Capacity()
@@ -230,6 +289,10 @@ class CounterFile:
         """Return the index of the first word of an endpoint block."""
         return self.capacity.first_endpoint + block * ENDPOINT_WORDS
 
+    def signals_at(self, block: int) -> int:
+        """Return the index of the first word of a signal block."""
+        return self.capacity.first_signal + block * SIGNAL_WORDS
+
     # Reading: one call and one tuple for each block -----------------------
 
     def header(self) -> tuple[int, ...]:
@@ -251,6 +314,10 @@ class CounterFile:
     def endpoint(self, block: int) -> tuple[int, ...]:
         """Return the words of an endpoint block, in the order of `Endpoint`."""
         return _ENDPOINT.unpack_from(self._map, self.endpoint_at(block) * WORD)
+
+    def signals(self, block: int) -> tuple[int, ...]:
+        """Return the words of a signal block, in the order of `Signal`."""
+        return _SIGNALS.unpack_from(self._map, self.signals_at(block) * WORD)
 
     # Keeping the books; the control process only, while no worker writes the block
 

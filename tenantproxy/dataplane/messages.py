@@ -17,7 +17,7 @@ import msgspec
 
 from tenantproxy.model.spec import Balance, ProxyProtocol, RelayMode
 
-VERSION = 3
+VERSION = 4
 MAX_FDS = 200
 """File descriptors in one message; the kernel's limit is 253 (SCM_MAX_FD)."""
 MAX_BYTES = 100_000
@@ -91,6 +91,8 @@ class RouteOrder(msgspec.Struct, frozen=True, array_like=True):
     weight: int
     block: int
     """The route block of (listener, upstream) in the counters."""
+    signals: int = -1
+    """The signal block to count into as well; -1: no rollout wants to know."""
 
 
 class ListenerOrder(msgspec.Struct, frozen=True):
@@ -166,6 +168,23 @@ class EndConnections(msgspec.Struct, frozen=True, tag="end_connections"):
     mode: Literal["keep", "drain", "kill"]
     window_s: float
     forget: bool
+
+
+class EndRoute(msgspec.Struct, frozen=True, tag="end_route"):
+    """End live connections of one listener to one upstream; the listener goes on.
+
+    `kill`: cut now, with RST. `drain`: one by one, the longest silent first, spread over
+    `window_s`. `rebalance`: as drain, but the oldest connections. Nothing is answered. Another
+    order for the same route takes the place of one that is under way.
+    """
+
+    listener: int
+    upstream: int
+    """`UpstreamOrder.id`."""
+    mode: Literal["drain", "kill", "rebalance"]
+    window_s: float = 0.0
+    most: int = 0
+    """So many at most; 0: all that it has now."""
 
 
 class Adopt(msgspec.Struct, frozen=True, tag="adopt"):
@@ -263,6 +282,7 @@ Order = (
     | UpdateListeners
     | StopListeners
     | EndConnections
+    | EndRoute
     | Adopt
     | SetRelay
     | Quit

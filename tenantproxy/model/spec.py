@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from tenantproxy.model.rollout_spec import RolloutSpec
+
 Balance = Literal["round_robin", "least_connections", "random", "source_hash"]
 Connections = Literal["drain", "keep", "kill"]
 """What happens to live connections when a listener closes."""
@@ -246,6 +248,12 @@ class ListenerSpec:
     """What of a client decides which upstream of the split it gets; None: nothing."""
     fallback: bool = False
     """An upstream without a usable endpoint gives its share of the split to the others."""
+    rollout: RolloutSpec | None = None
+    """A plan that moves the split from one upstream to another."""
+    salt: str = ""
+    """Derived, of a rollout on its way: lets its sticky clients fall otherwise than any before."""
+    preview_of: str | None = None
+    """Derived: this is the preview port of that listener's rollout. No document names it."""
 
     @property
     def key(self) -> ListenerKey:
@@ -313,6 +321,8 @@ class ProxySpec:
     admin: AdminSpec = AdminSpec()
     metrics: MetricsSpec = MetricsSpec()
     dns: DnsSpec = DnsSpec()
+    rollout_commands: bool = False
+    """Rollouts may run programs as judges. Who can change a document could run anything then."""
     policies: tuple[str, ...] = ("policies/",)
     shutdown: ShutdownSpec = ShutdownSpec()
 

@@ -1,0 +1,1 @@
+"""Who judges a canary from outside: Prometheus, webhooks, commands; and gates."""
