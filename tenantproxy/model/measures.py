@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from tenantproxy.model.amounts import percent, size
-from tenantproxy.model.histograms import estimate
+from tenantproxy.model.histograms import estimate, up_to
 from tenantproxy.model.rollout_spec import SignalCheck
 from tenantproxy.model.sides import BYTE_BOUNDS, TIME_BOUNDS_S, Side
 from tenantproxy.model.signal_names import SHARES, SIZES
@@ -47,11 +47,7 @@ def share_of(check: SignalCheck, side: Side) -> Share:
             part, whole = side.resets, side.ended
         case _:
             # All of a bucket or none: a limit within a bucket does not count what is in it.
-            early = sum(
-                count
-                for bound, count in zip(TIME_BOUNDS_S, side.closed_age, strict=False)
-                if bound <= check.under_s
-            )
+            early = up_to(side.closed_age, TIME_BOUNDS_S, check.under_s)
             part, whole = side.silent + early, side.ended
     whole = max(0, whole)
     return Share(min(max(0, part), whole), whole)
