@@ -36,6 +36,8 @@ __all__ = ["ALPHA", "Window", "judge", "value_of"]
 
 ALPHA = 0.01
 """Chance that a whole rollout of a canary that keeps every bound is found to fail, at most."""
+_OF_RECENT = 0.25
+"""Part of a look's chance that falls to the recent window, which is there for what is plain."""
 _SURE = 1e-15
 """A smaller chance is told as this one; sums of floats know no better."""
 
@@ -56,6 +58,7 @@ def judge(
     min_samples: int,
     look: int,
     tests: int,
+    failures: int = 1,
 ) -> Finding:
     """Say whether the canary keeps the check.
 
@@ -73,11 +76,16 @@ def judge(
             among looks, so that looking often does not find what is not there. Look j has
             1/(j(j+1)) of it, which is 1 over all looks that there may be.
         tests: among how many checks and steps it is shared out besides.
+        failures: looks of a step that have to fail before that is a verdict. If so many have to,
+            each may be wrong so many times as often (Markov's inequality), however looks depend.
     """
-    windows = [("", step, _claims(check, step))]
+    alpha = ALPHA / max(1, tests) * max(1, failures) / (max(1, look) * (max(1, look) + 1))
+    windows = [("", step, _claims(check, step), alpha)]
     if look > 1:
-        windows.append(("since the look before ", recent, _claims(check, recent)))
-    alpha = ALPHA / max(1, tests) / (max(1, look) * (max(1, look) + 1)) / len(windows)
+        windows = [
+            ("", step, _claims(check, step), alpha * (1 - _OF_RECENT)),
+            ("since the look before ", recent, _claims(check, recent), alpha * _OF_RECENT),
+        ]
     found = partial(
         Finding,
         check.name,
@@ -85,12 +93,12 @@ def judge(
         stable=value_of(check, step.stable),
         canary=value_of(check, step.canary),
     )
-    for when, window, claims in windows:
+    for when, window, claims, allowed in windows:
         for claim in claims:
             if not claim.above or _wanting(check, window, min_samples, stable=claim.of_stable):
                 continue
             p = claim.test()
-            if p <= alpha / len(claims):
+            if p <= allowed / len(claims):
                 seen = _seen(check, window)
                 return found("failed", f"{when}{seen}, {claim.bound} ({_chance(p)})")
     claims = windows[0][2]
