@@ -360,6 +360,19 @@ def upstream(text):
     return f"version: 1\ntenants:\n  acme:\n    upstreams:\n      web: {text}\n"
 
 
+def rollout(text):
+    """Put a line into a rollout; it replaces that of the same key."""
+    lines = {"from": "old", "to": "new", "steps": "[{weight: 5}]"}
+    lines.pop(text.partition(":")[0], None)
+    head = (
+        "version: 1\ntenants:\n  acme:\n    upstreams:\n      old: {endpoints: ['a:1']}\n"
+        "      new: {endpoints: ['b:1']}\n    listeners:\n      a:\n        port: 20001\n"
+        "        split: {old: 1}\n        rollout: {\n"
+    )
+    rest = "".join(f",\n         {key}: {value}" for key, value in lines.items())
+    return f"{head}         {text}{rest}}}\n"
+
+
 def proxy(text):
     return f"version: 1\nproxy:\n  {text}\n"
 
@@ -459,7 +472,23 @@ BROKEN = [
     (listener("{split: {web: 1}, fallback: maybe}"), 8, 38, "needs true or false"),
     (listener("{split: {web: 1}, sticky: {cookie: id}}"), 8, 36, "keeping a client by its cookie is not supported yet (write source_ip"),
     (listener("{split: {web: 1}, sticky: source-ip}"), 8, 36, 'needs source_ip, not the text "source-ip" (did you mean source_ip?)'),
-    (listener("{split: {web: 1}, rollout: {from: web}}"), 8, 28, "`rollout` is not supported yet"),
+    (listener("{split: {web: 1}, rollout: {from: web}}"), 8, 28, "`to` is missing (add for example `to: web-v2`)"),
+    (rollout("start: now"), 12, 17, "needs auto or manual"),
+    (rollout("rebalance: 5%"), 12, 21, "write for example 5%/m"),
+    (rollout("steps: [{weight: 5}, {weight: 4}]"), 12, 40, "rollout.steps.1.weight: weight 4 is below the 5"),
+    (rollout("steps: [{weight: 5, pause: true}]"), 12, 30, "weight or pause, not both"),
+    (rollout("steps: [{pause: yes}]"), 12, 26, "write true, or"),
+    (rollout("steps: [{experiment: true}], preview: null"), 12, 31, "an experiment needs a preview port"),
+    (rollout("analysis: {checks: [{signal: resets, max: 5}]}"), 12, 52, "a share needs a percent sign (write 5%)"),
+    (rollout("analysis: {checks: [{signal: http_5xx, max: 1%}]}"), 12, 39, "it comes with HTTP ports"),
+    (rollout("analysis: {checks: [{signal: resets}]}"), 12, 30, "resets needs max or over_stable"),
+    (rollout("analysis: {checks: [{webhook: {url: 'http://a'}, name: a}, {webhook: {url: 'http://a'}, name: a}]}"), 12, 104, "two checks are named a (take another name)"),
+    (rollout("analysis: {checks: [{command: {run: [x]}}]}"), 12, 29, "the check command runs a program, which this daemon does not allow"),
+    (rollout("to: old"), 12, 10, "from and to are the same upstream"),
+    (rollout("to: nwe"), 12, 10, "acme has no upstream named nwe (did you mean new?)"),
+    (rollout("preview: 80"), 12, 19, "rollout.preview: port 80 is outside proxy.port_range"),
+    (rollout("preview: 20001"), 12, 19, "listeners acme/a and acme/a.preview both want port 20001"),
+    (listener("{split: {web: 1}, port: 20001, rollout: {from: a, to: b, steps: [{weight: 5}]}}"), 8, 50, "acme has no upstream named a"),
     (listener("{split: {wbe: 1}}"), 8, 19, "acme has no upstream named wbe (did you mean web?)"),
     (listener("{split: {web: 0}}"), 8, 18, "a split needs a weight above 0"),
     (listener("{split: {}}"), 8, 18, "a split needs a weight above 0"),
