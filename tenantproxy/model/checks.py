@@ -115,7 +115,9 @@ def _tenant(
         yield from _unknown_upstreams(listener, tenant, path)
         rollout = listener.rollout
         if rollout is not None:
-            yield from _rollout(listener, rollout, proxy, f"{path}.rollout")
+            if {rollout.stable, rollout.canary} <= tenant.upstreams.keys():
+                yield from _pair(listener, rollout, f"{path}.rollout")
+            yield from _commands(rollout, proxy, f"{path}.rollout")
         for port, who, place in _numbers(listener):
             yield from _port(port, proxy, first_unprivileged_port, f"{path}.{place}")
             yield from _clash(who, port, owners, f"{path}.{place}")
@@ -215,10 +217,8 @@ def _unknown_upstreams(listener: ListenerSpec, tenant: TenantSpec, path: str) ->
             )
 
 
-def _rollout(
-    listener: ListenerSpec, rollout: RolloutSpec, proxy: ProxySpec, path: str
-) -> Iterator[Problem]:
-    """Yield why a rollout cannot move this split, or be judged as it says."""
+def _pair(listener: ListenerSpec, rollout: RolloutSpec, path: str) -> Iterator[Problem]:
+    """Yield why a rollout cannot move this split."""
     pair = (rollout.stable, rollout.canary)
     weights = {member.upstream: member.weight for member in listener.split}
     if not sum(weights.get(upstream, 0) for upstream in pair):
@@ -237,6 +237,10 @@ def _rollout(
             hint="take a member out of the split, such as one of weight 0",
             code="split_full",
         )
+
+
+def _commands(rollout: RolloutSpec, proxy: ProxySpec, path: str) -> Iterator[Problem]:
+    """Who may change a document could run anything, if programs were allowed unasked."""
     commands = [check.name for check in rollout.analysis.outside if check.kind == "command"]
     if commands and not proxy.rollout_commands:
         yield Problem(

@@ -488,7 +488,6 @@ BROKEN = [
     (rollout("to: nwe"), 12, 10, "acme has no upstream named nwe (did you mean new?)"),
     (rollout("preview: 80"), 12, 19, "rollout.preview: port 80 is outside proxy.port_range"),
     (rollout("preview: 20001"), 12, 19, "listeners acme/a and acme/a.preview both want port 20001"),
-    (listener("{split: {web: 1}, port: 20001, rollout: {from: a, to: b, steps: [{weight: 5}]}}"), 8, 50, "acme has no upstream named a"),
     (listener("{split: {wbe: 1}}"), 8, 19, "acme has no upstream named wbe (did you mean web?)"),
     (listener("{split: {web: 0}}"), 8, 18, "a split needs a weight above 0"),
     (listener("{split: {}}"), 8, 18, "a split needs a weight above 0"),

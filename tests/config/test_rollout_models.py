@@ -46,7 +46,7 @@ REFUSED = [
     ({"from": "a", "steps": [{"weight": 5}]}, "", "`to` is missing", "`to: web-v2`", True),
     ({"from": "a", "to": "b"}, "", "`steps` is missing", "`steps: [{weight: 5, hold: 2m}", True),
     (plan(stable="x"), "stable", "`stable` is not a key", "known keys: analysis, canary_connections", True),
-    (plan(canary="x"), "canary", "`canary` is not a key", "did you mean", True),
+    (plan(canary="x"), "canary", "`canary` is not a key", "known keys: ", True),
     (plan(form="x"), "form", "`form` is not a key", "did you mean from?", True),
     (plan(to="web-v1"), "to", "from and to are the same upstream", "name the upstream that is new", False),
     (plan(to="Web_2"), "to", '"Web_2" is not a name', "write for example web-2", True),
