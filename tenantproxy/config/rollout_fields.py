@@ -41,7 +41,7 @@ PACE_PATTERN = r"^(100(\.0{1,2})?|[0-9]{1,2}(\.[0-9]{1,2})?)%/(s|m|h)$"
 CHECK_PATTERN = "^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$"
 _HOST = r"([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?"
 URL_PATTERN = rf'^https?://{_HOST}([/?][!"$-~]*)?$'
-BASE_PATTERN = rf'^https?://{_HOST}(/[!"$->@-~]*)?$'
+QUERY_PATH = "/api/v1/query"
 MAX_URL = 2048
 MAX_QUERY = 8192
 MOST_PART = 10.0
@@ -205,7 +205,7 @@ class CheckNameRule(Rule):
 
 @dataclass(frozen=True)
 class UrlRule(Rule):
-    """Where a judge or a gate is asked. `base`: without a query, which is added to it."""
+    """Where a judge or a gate is asked. `base`: the path of a query will be added to it."""
 
     base: bool = False
 
@@ -227,13 +227,11 @@ class UrlRule(Rule):
             raise fault(f"{_quoted(value)} is neither http nor https", example)
         if "#" in rest:
             raise fault("what stands behind # is never sent", "take it out")
-        if self.base and "?" in rest:
-            raise fault("the URL of Prometheus has no query", "write it under `query`")
-        if self.base and rest.rstrip("/").endswith("/api/v1/query"):
-            better = f"{scheme}://{rest.rstrip('/').removesuffix('/api/v1/query')}"
-            raise fault("the path of the query is added to the URL", f"write {better}")
-        pattern = _BASE if self.base else _URL
-        if pattern.fullmatch(value) is None or not _is_host(host):
+        path = rest.partition("?")[0].rstrip("/")
+        if self.base and path.endswith(QUERY_PATH):
+            better = f"{scheme}://{path.removesuffix(QUERY_PATH)}"
+            raise fault(f"{QUERY_PATH} is added to the URL", f"write {better}")
+        if _URL.fullmatch(value) is None or not _is_host(host):
             raise fault(f"{_quoted(value)} is not a URL", example)
         if len(value) > MAX_URL:
             raise fault(f"a URL is no longer than {MAX_URL} characters")
@@ -244,9 +242,8 @@ class UrlRule(Rule):
         return "http://prometheus:9090" if self.base else "http://qa.acme.svc/check"
 
     def schema(self) -> Schema:
-        pattern = BASE_PATTERN if self.base else URL_PATTERN
-        found = {"type": "string", "pattern": pattern, "maxLength": MAX_URL}
-        return {**found, "examples": [self._example]}
+        url = {"type": "string", "pattern": URL_PATTERN, "maxLength": MAX_URL}
+        return {**url, "examples": [self._example]}
 
 
 @dataclass(frozen=True)
@@ -268,14 +265,14 @@ class QueryRule(Rule):
                 raise fault("the query has {{ without }}", "write for example {{canary}}")
             if word not in FILLED_IN:
                 known = ", ".join(f"{{{{{name}}}}}" for name in FILLED_IN)
-                near = did_you_mean(word.strip(), FILLED_IN)
+                near = did_you_mean(word, FILLED_IN)
                 hint = f"{near} Known are {known}" if near else f"known are {known}"
                 raise fault(f"{{{{{word[:40]}}}}} is not something to fill in", hint)
         return value
 
     def schema(self) -> Schema:
         words = "|".join(FILLED_IN)
-        wrong = rf"\{{\{{(?!({words})\}}\}})"
+        wrong = rf"\{{\{{(?!\s*({words})\s*\}}\}})"
         text = {"type": "string", "minLength": 1, "maxLength": MAX_QUERY}
         return {**text, "not": {"pattern": wrong}}
 
@@ -376,9 +373,8 @@ def _quoted(text: str) -> str:
 _BOUNDS = (SHARE_PATTERN, DURATION_PATTERN, SIZE_PATTERN)
 _CHECK = re.compile(CHECK_PATTERN[1:-1])
 _URL = re.compile(URL_PATTERN[1:-1])
-_BASE = re.compile(BASE_PATTERN[1:-1])
 _PACE = re.compile(PACE_PATTERN[1:-1])
-_TEMPLATE = re.compile(r"\{\{(?:(.*?)\}\})?", re.DOTALL)
+_TEMPLATE = re.compile(r"\{\{(?:\s*(.*?)\s*\}\})?", re.DOTALL)
 _PORT = WholeRule(1, MAX_PORT)
 _TIME = DurationRule(least_s=TIME_BOUNDS_S[0], most_s=TIME_BOUNDS_S[-1])
 """What is longer, or shorter, falls in the last, or first, bucket and cannot be told apart."""
