@@ -252,7 +252,7 @@ SHAPES: dict[str, Schema] = {
     },
     "Change": closed(
         op=enum("add", "remove", "change"),
-        kind=enum("tenant", "listener", "upstream", "split", "proxy"),
+        kind=enum("tenant", "listener", "upstream", "split", "rollout", "proxy"),
         name=TEXT,
         before=TEXT,
         after=TEXT,

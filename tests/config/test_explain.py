@@ -1,5 +1,6 @@
 """Problems: which model reads what, and in which order they come."""
 
+from tenantproxy.config.check_models import CheckDoc, WebhookDoc
 from tenantproxy.config.explain import dotted, error_of, model_at, refusal
 from tenantproxy.config.health_models import HealthDoc, HttpCheckDoc
 from tenantproxy.config.models import (
@@ -9,6 +10,7 @@ from tenantproxy.config.models import (
     TenantDoc,
 )
 from tenantproxy.config.proxy_models import AdminDoc
+from tenantproxy.config.rollout_models import RolloutDoc, StepDoc
 from tenantproxy.config.upstream_models import EndpointDoc, UpstreamDoc
 from tenantproxy.errors import DocumentError, NotSupportedYet, Problem
 
@@ -25,6 +27,11 @@ def test_every_mapping_knows_the_model_that_reads_it():
         (*tenant, "upstreams", "web", "health", "http"): HttpCheckDoc,
         (*tenant, "listeners", "web"): ListenerDoc,
         (*tenant, "listeners", "web", "idle"): IdleDoc,
+        (*tenant, "listeners", "web", "rollout"): RolloutDoc,
+        (*tenant, "listeners", "web", "rollout", "from"): None,
+        (*tenant, "listeners", "web", "rollout", "steps", 0): StepDoc,
+        (*tenant, "listeners", "web", "rollout", "analysis", "checks", 1): CheckDoc,
+        (*tenant, "listeners", "web", "rollout", "analysis", "checks", 1, "webhook"): WebhookDoc,
         (*tenant, "labels"): None,
         (*tenant, "labels", "x", "y"): None,
         (*tenant, "nope"): None,

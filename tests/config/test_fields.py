@@ -25,6 +25,7 @@ RULES = [
     WholeRule(1, 100),
     SwitchRule(),
     ShareRule(),
+    ShareRule(10.0),
     ChoiceRule(("tcp", "udp"), ("http",)),
     TextRule(5, "a text", "x"),
     TextRule(5, "a text", "x", empty=True),
@@ -39,6 +40,7 @@ values = (
     | st.text("ab-Z1", max_size=8)
     | st.sampled_from(["auto", "tcp", "http", "a" * 63, "a" * 64])
     | st.sampled_from(["0%", "100%", "100.00%", "100.01%", "12.34%", "12.345%", "007%", "5 %"])
+    | st.sampled_from(["150%", "1000%", "1000.00%", "1000.01%", "0150%"])
     | st.just([])
     | st.just({})
 )
@@ -76,6 +78,7 @@ def test_the_schema_of_durations_takes_what_the_check_takes(text):
         (500, 1.0, "a share needs a percent sign", "write for example 10%"),
         ("10", 1.0, '"10" is not a share', "write for example 10%"),
         ("101%", 1.0, '"101%" is above 100%', "write for example 10%"),
+        ("1001%", 10.0, '"1001%" is above 1000%', "write for example 10%"),
         ("60%", 0.5, "60% is above 50%", "write 50% or less"),
         ("12.345%", 1.0, '"12.345%" is not how', "write 12.35%, with two decimals at most"),
         ("007%", 1.0, '"007%" is not how', "write 7%, with two decimals at most"),

@@ -225,6 +225,14 @@ def test_a_parcel_arrives_as_it_was_sent(large):
     assert Loaded(loaded.document, tuple(parcel.policies)) == loaded
 
 
+def test_a_parcel_leaves_nothing_of_a_document_with_every_key_behind():
+    document = parse_document(FULL)
+    parcel = Parcel()
+    for frame in pack(document, ()):
+        unpack(frame[4:], parcel)
+    assert (parcel.proxy, parcel.tenants) == (document.proxy, document.tenants)
+
+
 def test_a_parcel_of_problems_arrives_in_their_order():
     sent = [Problem(f"p{n}", line=n, hint="h", code="c") for n in range(2500)]
     parcel = Parcel()

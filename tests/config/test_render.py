@@ -3,6 +3,7 @@
 import json
 import string
 
+import jsonschema
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from tenantproxy.config.document import (
     parse_document,
     parse_listener,
+    parse_rollout,
     parse_split,
     parse_tenant,
     parse_upstream,
@@ -20,13 +22,27 @@ from tenantproxy.config.render import (
     render_document,
     render_listener,
     render_policy,
+    render_rollout,
     render_split,
     render_tenant,
     render_upstream,
     to_yaml,
 )
+from tenantproxy.config.rollout_fields import kind_of
+from tenantproxy.config.schema import part_schemas
+from tenantproxy.config.units import parse_share_rate
 from tenantproxy.config.yaml_tree import parse_tree
 from tenantproxy.model.checks import check_document
+from tenantproxy.model.rollout_spec import (
+    Analysis,
+    Gate,
+    Gates,
+    OutsideCheck,
+    RolloutSpec,
+    SignalCheck,
+    Step,
+)
+from tenantproxy.model.signal_names import SIGNAL_NAMES, parse_signal
 from tenantproxy.model.spec import (
     AdminSpec,
     Discovery,
@@ -52,6 +68,8 @@ from tenantproxy.model.spec import (
     WakeRule,
 )
 from tests.config.test_document import FULL
+
+ROLLOUT_CHECK = jsonschema.Draft202012Validator(part_schemas()["rollout"])
 
 letters = string.ascii_lowercase + string.digits
 names = st.text(letters, min_size=1, max_size=5) | st.just("no") | st.just("a-b")
@@ -149,7 +167,114 @@ def upstreams(draw, tenant="acme", name="web"):
     )
 
 
-def listeners(tenant="acme", name="web", split=splits):
+urls = st.sampled_from(["http://qa", "https://qa.svc:8443/x?y=z", "http://[fd00::1]:9/"])
+waits = st.floats(0.001, 600.0)
+check_names = st.text(letters + "_-", min_size=1, max_size=6).map(lambda text: f"a{text}z")
+
+
+@st.composite
+def signals(draw, name):
+    """One check of a signal; its name is given."""
+    whole = draw(st.sampled_from(SIGNAL_NAMES))
+    signal, quantile = parse_signal(whole)
+    bounds = {
+        "share": shares,
+        "time": st.floats(1e-5, 800.0),
+        "size": st.integers(0, 1 << 37).map(float),
+        "shape": st.none(),
+    }
+    kind = kind_of(whole)
+    most = 10 if kind in {"time", "size"} else 1
+    bound = draw(bounds[kind])
+    over = st.integers(0, most * 10_000).map(lambda hundredths: hundredths / 10_000)
+    over_stable = draw(over if bound is None else st.none() | over)
+    return SignalCheck(
+        name=name,
+        signal=signal,
+        quantile=quantile,
+        max=draw(st.just(bound) if over_stable is None else st.just(bound) | st.none()),
+        over_stable=over_stable,
+        under_s=draw(st.just(0.0) | st.floats(1e-5, 800.0)) if signal == "early_closes" else 0.0,
+        dry_run=draw(st.booleans()),
+    )
+
+
+@st.composite
+def outsiders(draw, name):
+    """One check of a judge outside; its name is given."""
+    kind = draw(st.sampled_from(["prometheus", "webhook", "command"]))
+    also = {}
+    if kind == "prometheus":
+        numbers = st.floats(allow_nan=False, allow_infinity=False)
+        low, high = sorted(draw(st.tuples(numbers, numbers)))
+        query = draw(st.sampled_from(["up", "x{a='{{canary}}'}\n\t+ 1", "on"]))
+        some = draw(st.sampled_from([{"max": high}, {"min": low}, {"min": low, "max": high}]))
+        also = {"url": "http://p:9090/prom", "query": query, **some}
+    elif kind == "webhook":
+        also = {"url": draw(urls)}
+    else:
+        also = {"run": tuple(draw(st.lists(st.sampled_from(["on", "-x", "a b"]), min_size=1)))}
+    return OutsideCheck(name, kind, **also, timeout_s=draw(waits), dry_run=draw(st.booleans()))
+
+
+@st.composite
+def analyses(draw):
+    named = sorted(draw(st.sets(check_names, max_size=6)))
+    ours = draw(st.integers(0, len(named)))
+    return Analysis(
+        every_s=draw(st.floats(0.1, 86_400.0)),
+        min_samples=draw(st.integers(1, 1_000_000)),
+        failures_allowed=draw(st.integers(0, 1000)),
+        inconclusive_allowed=draw(st.integers(0, 1000)),
+        signals=tuple(draw(signals(name)) for name in named[:ours]),
+        outside=tuple(draw(outsiders(name)) for name in named[ours:]),
+    )
+
+
+@st.composite
+def plans(draw):
+    """Steps that may follow each other."""
+    holds = st.none() | durations
+    first = st.builds(lambda hold: Step("experiment", hold_s=hold), holds) | st.just(Step("pause"))
+    weights = sorted(draw(st.lists(st.integers(1, 100), max_size=6)))
+    then = [
+        draw(st.builds(Step, st.just("weight"), st.just(weight), holds) | st.just(Step("pause")))
+        for weight in weights
+    ]
+    return (*draw(st.lists(first, max_size=2)), *then) or (Step("pause"),)
+
+
+@st.composite
+def rollouts(draw, upstreams=names):
+    gate = st.none() | st.builds(Gate, urls, waits)
+    steps = draw(plans())
+    explores = any(step.kind == "experiment" for step in steps)
+    pair = draw(st.lists(upstreams, min_size=2, max_size=2, unique=True))
+    pace = st.builds(
+        lambda hundredths, unit: parse_share_rate(f"{hundredths / 100}%/{unit}"),
+        st.integers(1, 10_000),
+        st.sampled_from("smh"),
+    )
+    preview = st.just("auto") | ports
+    return RolloutSpec(
+        stable=pair[0],
+        canary=pair[1],
+        steps=steps,
+        start=draw(st.sampled_from(["auto", "manual"])),
+        preview=draw(preview if explores else preview | st.none()),
+        analysis=draw(st.just(Analysis()) | analyses()),
+        gates=draw(st.builds(Gates, gate, gate, gate, gate)),
+        no_traffic=draw(st.sampled_from(["pass", "hold", "fail"])),
+        on_failure=draw(st.sampled_from(["rollback", "pause"])),
+        canary_connections=draw(st.sampled_from(["keep", "drain", "kill"])),
+        deadline_s=draw(durations),
+        rollback_window_s=draw(durations | st.just(0.0)),
+        rebalance_per_s=draw(st.none() | pace),
+        dry_run=draw(st.booleans()),
+    )
+
+
+def listeners(tenant="acme", name="web", split=splits, rollout=st.none() | rollouts()):  # noqa: B008
     return st.builds(
         ListenerSpec,
         tenant=st.just(tenant),
@@ -163,6 +288,7 @@ def listeners(tenant="acme", name="web", split=splits):
         drain_s=durations | st.just(0.0),
         sticky=st.sampled_from([None, "source_ip"]),
         fallback=st.booleans(),
+        rollout=rollout,
     )
 
 
@@ -170,7 +296,8 @@ def listeners(tenant="acme", name="web", split=splits):
 def tenants(draw, name):
     up = {n: draw(upstreams(name, n)) for n in draw(st.sets(names, min_size=1, max_size=3))}
     split = st.just(tuple(SplitMember(n, 1 + i) for i, n in enumerate(up)))
-    down = {n: draw(listeners(name, n, split)) for n in draw(st.sets(names, max_size=3))}
+    plan = st.none() if len(up) == 1 else st.none() | rollouts(st.sampled_from([*up]))
+    down = {n: draw(listeners(name, n, split, plan)) for n in draw(st.sets(names, max_size=3))}
     return TenantSpec(name, draw(labels), up, down)
 
 
@@ -189,6 +316,7 @@ proxies = st.builds(
         st.lists(st.sampled_from(["10.0.0.2", "10.0.0.2:53", "::1", "[fd00::1]:53"])).map(tuple),
         durations,
     ),
+    rollout_commands=st.booleans(),
     policies=st.lists(st.sampled_from(["policies/", "a.yaml", "on"])).map(tuple),
     shutdown=st.builds(ShutdownSpec, durations | st.just(0.0), durations),
 )
@@ -205,6 +333,33 @@ def test_a_split_comes_back(split):
     assert parse_split(render_split(split)) == split
 
 
+@settings(deadline=None)
+@given(rollouts())
+def test_a_rollout_comes_back_and_fits_the_schema(rollout):
+    shape = json.loads(json.dumps(render_rollout(rollout)))
+    assert parse_rollout("acme", "web", shape) == rollout
+    ROLLOUT_CHECK.validate(shape)
+    assert parse_tree(to_yaml(shape)).value == shape
+
+
+def test_no_rollout_is_null():
+    assert render_rollout(None) is None
+
+
+def test_of_a_check_is_shown_what_it_has_and_its_name_always():
+    rollout = RolloutSpec("a", "b", (Step("weight", 5), Step("pause"), Step("experiment")))
+    shape = render_rollout(rollout)
+    assert shape["steps"] == [{"weight": 5}, {"pause": True}, {"experiment": True}]
+    assert shape["analysis"]["checks"][0] == {
+        "name": "connect_failures",
+        "signal": "connect_failures",
+        "over_stable": "1%",
+        "dry_run": False,
+    }
+    assert (shape["gates"], shape["rebalance"]) == (None, None)
+
+
+@settings(deadline=None)
 @given(listeners())
 def test_a_listener_comes_back(listener):
     assert (
@@ -307,6 +462,7 @@ def test_durations_are_shown_as_people_write_them():
         "idle_timeout": "1h",
         "wake": {"hold": 10_000, "timeout": "30s", "after_first_bytes": False},
         "drain": "10m",
+        "rollout": None,
     }
 
 

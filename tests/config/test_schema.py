@@ -71,6 +71,11 @@ def test_what_is_rendered_fits(document):
         (("tenants", "acme", "listeners", "web", "idle", "after"), "1h30m"),
         (("tenants", "acme", "listeners", "web", "x"), None),
         (("tenants", "acme", "listeners", "web", "rollout"), {}),
+        (("proxy", "rollout_commands"), "yes"),
+        (("tenants", "acme", "listeners", "web", "rollout", "preview"), None),  # it experiments
+        (("tenants", "acme", "listeners", "web", "rollout", "steps"), []),
+        (("tenants", "acme", "listeners", "web", "rollout", "rebalance"), "5%"),
+        (("tenants", "acme", "listeners", "web", "rollout", "analysis", "checks"), [{}]),
     ],
 )
 def test_what_the_program_refuses_does_not_fit(path, value):
@@ -100,3 +105,6 @@ def test_defaults_are_written_as_in_a_document():
     assert proxy["port_range"]["default"] == "20000-29999"
     assert proxy["workers"]["default"] == "auto"
     assert "default" not in proxy["admin"]
+    rollout = SCHEMA["$defs"]["RolloutDoc"]["properties"]
+    assert (rollout["deadline"]["default"], rollout["preview"]["default"]) == ("10m", "auto")
+    assert SCHEMA["$defs"]["CheckDoc"]["properties"]["under"]["default"] is None

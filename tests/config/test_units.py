@@ -9,10 +9,12 @@ from tenantproxy.config.units import (
     format_duration,
     format_rate,
     format_share,
+    format_share_rate,
     format_size,
     parse_duration_s,
     parse_rate,
     parse_share,
+    parse_share_rate,
     parse_size_bytes,
 )
 
@@ -120,6 +122,40 @@ def test_what_is_no_rate_is_refused_with_an_example(text):
 @given(st.floats(0, 1e15, allow_subnormal=False))
 def test_every_rate_comes_back(per_second):
     assert parse_rate(format_rate(per_second)) == per_second
+
+
+@pytest.mark.parametrize(
+    ("text", "per_second"),
+    [("5%/m", 0.05 / 60), ("30%/s", 0.3), ("1%/h", 0.01 / 3600), ("0%/m", 0.0), ("100%/s", 1.0)],
+)
+def test_a_share_of_a_time_is_a_part_a_second(text, per_second):
+    assert parse_share_rate(text) == pytest.approx(per_second, rel=1e-15)
+
+
+@pytest.mark.parametrize("text", ["5%", "5/m", "5%/d", "101%/h", "%/m", "-1%/m", "5 %/m"])
+def test_what_is_no_share_of_a_time_is_refused_with_an_example(text):
+    with pytest.raises(ValueError, match="write for example 5%/m"):
+        parse_share_rate(text)
+
+
+@given(st.integers(0, 10_000), st.sampled_from("smh"))
+def test_every_share_of_a_time_comes_back_to_the_last_bit(hundredths, unit):
+    per_second = parse_share_rate(f"{hundredths / 100:.2f}%/{unit}")
+    assert parse_share_rate(format_share_rate(per_second)) == per_second
+
+
+def test_a_share_of_a_time_is_shown_by_the_minute_where_that_is_exact():
+    assert format_share_rate(0.05 / 60) == "5%/m"
+    assert format_share_rate(parse_share_rate("1%/s")) == "60%/m"
+    assert format_share_rate(parse_share_rate("2%/s")) == "2%/s"
+    assert format_share_rate(parse_share_rate("0.01%/h")) == "0.01%/h"
+    assert format_share_rate(1 / 3) == "33.33333333333333%/s"
+
+
+def test_a_part_of_something_else_may_be_above_all_of_it():
+    assert parse_share("150%", 10.0) == 1.5
+    with pytest.raises(ValueError, match=r'"1001%" is above 1000%'):
+        parse_share("1001%", 10.0)
 
 
 def test_a_share_is_a_percentage():

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tenantproxy.model.checks import check_document, check_tenant, is_loopback, overlap
+from tenantproxy.model.rollout_spec import Analysis, OutsideCheck, RolloutSpec, Step
 from tenantproxy.model.spec import (
     AdminSpec,
     Discovery,
@@ -193,6 +194,121 @@ def test_a_listener_may_not_split_to_itself_by_name_either(found, loop):
     one = replace(tenant(ports=(20_000,)), upstreams={"web": upstream})
     path = "tenants.acme.upstreams.web.discovery.dns"
     assert check(one) == ([("upstream_loop", path)] if loop else [])
+
+
+# Rollouts
+
+
+def plan(split=(("v1", 1),), port=None, *, upstreams=("v1", "v2"), endpoint="10.0.0.1:80", **keys):
+    """Return a tenant with one listener and a rollout from v1 to v2."""
+    host, _, number = endpoint.rpartition(":")
+    spec = RolloutSpec("v1", "v2", (Step("weight", 5),), **keys)
+    web = ListenerSpec(
+        "acme", "web", tuple(SplitMember(*one) for one in split), port=port, rollout=spec
+    )
+    up = {
+        name: UpstreamSpec("acme", name, (EndpointSpec(host, int(number)),)) for name in upstreams
+    }
+    return TenantSpec("acme", {}, up, {"web": web})
+
+
+ROLLOUT = "tenants.acme.listeners.web.rollout"
+
+
+def test_a_rollout_of_upstreams_of_the_tenant_is_sound():
+    assert check(plan()) == []
+    assert check(plan((("v1", 1), ("v2", 0)))) == []
+    assert check(plan((("v2", 1),))) == []
+    assert check(plan(preview=20_000), tenant("b", (20_001,))) == []
+
+
+@pytest.mark.parametrize(
+    ("upstreams", "split", "places"),
+    [
+        (("v1", "other"), "v1", ["rollout.to"]),
+        (("v2", "other"), "v2", ["rollout.from"]),
+        (("other",), "other", ["rollout.from", "rollout.to"]),
+    ],
+)
+def test_a_rollout_names_upstreams_of_its_tenant(upstreams, split, places):
+    found = check(plan(((split, 1),), upstreams=upstreams))
+    assert found == [("unknown_upstream", f"tenants.acme.listeners.web.{p}") for p in places]
+
+
+@pytest.mark.parametrize("split", [(("v3", 1),), (("v3", 1), ("v1", 0)), (("v3", 1), ("v2", 0))])
+def test_a_rollout_of_what_has_no_share_is_refused(split):
+    (problem,) = check_tenant(plan(split, upstreams=("v1", "v2", "v3")), ProxySpec())
+    assert (problem.code, problem.path) == ("rollout_without_share", ROLLOUT)
+    assert "neither v1 nor v2 has a share" in problem.message
+    assert problem.hint == "give v1 a weight above 0 in the split"
+
+
+@pytest.mark.parametrize(("known", "new", "place"), [("v1", "v2", "to"), ("v2", "v1", "from")])
+def test_a_full_split_takes_no_canary(known, new, place):
+    others = [f"u{n}" for n in range(15)]
+    names = ("v1", "v2", *others)
+    full = [(known, 1), *((name, 1) for name in others)]
+    assert check(plan(full[:15], upstreams=names)) == []
+    assert check(plan([*full[:15], (new, 0)], upstreams=names)) == []
+    (problem,) = check_tenant(plan(full, upstreams=names), ProxySpec())
+    assert (problem.code, problem.path) == ("split_full", f"{ROLLOUT}.{place}")
+    assert f"with {new} the split would have more than 16 members" in problem.message
+
+
+def test_the_number_of_a_preview_is_checked_as_that_of_a_listener():
+    preview = f"{ROLLOUT}.preview"
+    low = ProxySpec(port_range=(1, 30_000))
+    assert check(plan(preview=30_000)) == [("port_outside_range", preview)]
+    assert check(plan(preview=80), proxy=low, first=1024) == [("port_privileged", preview)]
+    for port in (9900, 9901):
+        assert check(plan(preview=port), proxy=low) == [("port_clash", preview)]
+    (problem,) = check_tenant(plan(preview=30_000), ProxySpec())
+    assert "write `preview: auto`" in problem.hint
+
+
+def test_a_preview_clashes_with_listeners_and_with_previews():
+    preview = f"{ROLLOUT}.preview"
+    assert check(tenant("b", (20_000,)), plan(preview=20_000)) == [("port_clash", preview)]
+    assert check(plan(port=20_000, preview=20_000)) == [("port_clash", preview)]
+    assert check(plan(preview=20_000), tenant("b", (20_000,))) == [
+        ("port_clash", "tenants.b.listeners.l0.port")
+    ]
+    one = plan(preview=20_000)
+    two = replace(one, listeners={**one.listeners, "x": replace(one.listeners["web"], name="x")})
+    (problem,) = check_tenant(two, ProxySpec())
+    assert (problem.code, problem.path) == ("port_clash", preview.replace("web", "x"))
+    assert "listeners acme/web.preview and acme/x.preview both want port 20000" in problem.message
+    assert problem.hint == "give one of the two another number, or write `preview: auto`"
+
+
+@pytest.mark.parametrize(("preview", "fits"), [("auto", False), (None, True), (9902, True)])
+def test_a_preview_needs_a_port_of_the_range_as_listeners_do(preview, fits):
+    small = ProxySpec(port_range=(9900, 9903))  # 9900 and 9901 are admin's and metrics'
+    assert check(plan(port=9903, preview="auto"), proxy=small) == []
+    full = tenant("b", (9903,)) if preview != 9902 else tenant("b", ())
+    expected = [] if fits else [("port_range_full", "proxy.port_range")]
+    assert check(plan(preview=preview), full, proxy=small) == expected
+
+
+def test_neither_port_of_a_rollout_may_lead_to_itself():
+    loop = [("upstream_loop", "tenants.acme.upstreams.v2.endpoints.0")]
+    both = plan(port=20_000, endpoint="127.0.0.1:20000")
+    only_canary = replace(
+        both, upstreams={**both.upstreams, "v1": plan(endpoint="10.0.0.1:1").upstreams["v1"]}
+    )
+    assert check(only_canary) == loop
+    assert check(plan(preview=20_000, endpoint="127.0.0.1:20000")) == loop
+    assert check(plan(preview=20_000, port=20_001, endpoint="127.0.0.1:20002")) == []
+
+
+def test_programs_judge_only_where_the_daemon_allows_it():
+    command = OutsideCheck("judge", "command", run=("x",))
+    judged = plan(analysis=Analysis(outside=(OutsideCheck("w", "webhook"), command)))
+    (problem,) = check_tenant(judged, ProxySpec())
+    assert (problem.code, problem.path) == ("rollout_commands_off", f"{ROLLOUT}.analysis.checks")
+    assert "the check judge runs a program" in problem.message
+    assert "may run anything as the daemon's user" in problem.hint
+    assert check(judged, proxy=ProxySpec(rollout_commands=True)) == []
 
 
 def test_addresses_overlap_when_they_cannot_be_bound_together():

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from tenantproxy.model.delta import Change, changes, delta, summary
+from tenantproxy.model.rollout_spec import Analysis, RolloutSpec, SignalCheck, Step
 from tenantproxy.model.spec import (
     EndpointSpec,
     HealthRule,
@@ -58,6 +59,63 @@ def test_of_a_rule_is_said_what_is_not_as_by_default():
         "endpoints=127.0.0.1:1 (weight 3),"
         " health=(http=(path=/healthz, expect=200-204), every_s=1.0), tls=(on)"
     )
+
+
+PLAN = RolloutSpec(
+    "v1", "v2", (Step("weight", 5), Step("weight", 25, 120.0), Step("pause"), Step("weight", 50))
+)
+SAID = "v1 -> v2: 5% 25% pause 50%"
+
+
+def said(before, after):
+    found = delta(
+        {"acme": replace(ACME, listeners={"web": before})},
+        {"acme": replace(ACME, listeners={"web": after})},
+    )
+    return changes(found)
+
+
+def test_a_rollout_that_comes_goes_or_differs_has_a_line_of_its_own():
+    with_it = replace(WEB, rollout=PLAN)
+    assert said(WEB, with_it) == [Change("add", "rollout", "acme/web", "", SAID)]
+    assert said(with_it, WEB) == [Change("remove", "rollout", "acme/web", SAID, "")]
+    explores = replace(PLAN, steps=(Step("experiment"), Step("weight", 5)), canary="v3")
+    assert said(with_it, replace(WEB, rollout=explores)) == [
+        Change("change", "rollout", "acme/web", SAID, "v1 -> v3: experiment 5%")
+    ]
+    assert summary(said(WEB, with_it)) == "+1 rollout"
+
+
+def test_holds_are_said_when_nothing_else_of_the_steps_differs():
+    other = replace(PLAN, steps=(Step("weight", 5, 1.5), *PLAN.steps[1:]))
+    [line] = said(replace(WEB, rollout=PLAN), replace(WEB, rollout=other))
+    assert line.before == "v1 -> v2: 5% 25%(120s) pause 50%"
+    assert line.after == "v1 -> v2: 5%(1.5s) 25%(120s) pause 50%"
+
+
+def test_what_else_differs_of_a_rollout_is_named():
+    check = SignalCheck("resets", "resets", max=0.01)
+    other = replace(PLAN, deadline_s=5.0, analysis=Analysis(signals=(check,)))
+    [line] = said(replace(WEB, rollout=PLAN), replace(WEB, rollout=other))
+    assert line.before == f"{SAID}, analysis=(default), deadline_s=600.0"
+    assert line.after == (
+        f"{SAID}, analysis=(signals=(name=resets, signal=resets, max=0.01)), deadline_s=5.0"
+    )
+
+
+def test_split_and_rollout_together_are_two_lines():
+    new = replace(WEB, rollout=PLAN, split=(SplitMember("v1", 9),))
+    assert [(c.op, c.kind) for c in said(WEB, new)] == [("add", "rollout"), ("change", "split")]
+    more = replace(new, drain_s=1.0)
+    assert [(c.op, c.kind) for c in said(WEB, more)] == [("change", "listener"), ("add", "rollout")]
+    assert "rollout" not in said(WEB, more)[0].after
+
+
+def test_what_is_derived_is_never_said():
+    derived = replace(WEB, salt="x", preview_of="other")
+    assert said(WEB, derived) == []
+    [line] = said(WEB, replace(derived, drain_s=5.0))
+    assert (line.before, line.after) == ("drain_s=600.0", "drain_s=5.0")
 
 
 def test_what_goes_is_a_removal():

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tenantproxy.model.delta import delta
 from tenantproxy.model.layers import Unit, merge
 from tenantproxy.model.layers import record as record_delta
+from tenantproxy.model.rollout_spec import RolloutSpec, Step
 from tenantproxy.model.spec import (
     EndpointSpec,
     ListenerSpec,
@@ -56,6 +57,30 @@ def test_a_reweigh_is_dropped_when_the_file_says_another_split():
     overlay = record(FILE, {}, FILE, with_listener(FILE, listener("web", weight=7)))
     newer = with_listener(FILE, listener("web", weight=3))
     assert merge(newer, overlay) == (newer, {})
+
+
+PLAN = RolloutSpec("v1", "v2", (Step("weight", 5),))
+
+
+def test_a_rollout_by_api_is_a_change_of_its_listener():
+    planned = with_listener(FILE, replace(listener("web"), rollout=PLAN))
+    overlay = record(FILE, {}, FILE, planned)
+    assert set(overlay) == {Unit("listener", "acme", "web")}
+    assert merge(FILE, overlay) == (planned, overlay)
+    newer = with_listener(FILE, listener("web", drain_s=1.0))
+    assert merge(newer, overlay) == (newer, {})
+
+
+def test_a_reweigh_beside_a_rollout_is_still_a_change_of_the_split_only():
+    """So a promotion pins no more than the split to what the API said."""
+    file = with_listener(FILE, replace(listener("web"), rollout=PLAN))
+    after = with_listener(FILE, replace(listener("web", weight=7), rollout=PLAN))
+    overlay = record(file, {}, file, after)
+    assert set(overlay) == {Unit("split", "acme", "web")}
+    newer = with_listener(file, replace(listener("web"), rollout=replace(PLAN, deadline_s=1.0)))
+    merged, kept = merge(newer, overlay)
+    assert kept == overlay
+    assert merged["acme"].listeners["web"].rollout == replace(PLAN, deadline_s=1.0)
 
 
 def test_a_listener_made_by_api_lives_through_reloads():
