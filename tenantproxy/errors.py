@@ -18,6 +18,7 @@
     * Conflict               the request does not fit the present state
         * StaleVersion           `If-Match` names an older version
         * WakeTimeout            the listener did not open in time
+        * RolloutOwnsSplit       a rollout on its way decides about that split
     * GoingDown              the daemon takes no changes any more
     * Unauthorized           no token, or a wrong one
     * AddressRefused         the API may not be bound where it was asked to
@@ -181,6 +182,12 @@ class WakeTimeout(Conflict):
     """The listener did not open within its `wake.timeout`."""
 
     code, http_status, blame, retryable = "wake_timeout", 504, "environment", True
+
+
+class RolloutOwnsSplit(Conflict):
+    """A rollout that is on its way decides about the split that was to be changed."""
+
+    code = "rollout_owns_split"
 
 
 class GoingDown(TenantProxyError):
