@@ -170,9 +170,7 @@ class Rollout:
             gate, about = self.spec.gates.after_end, self.about()
             if gate is not None:
                 self._gate.ask(
-                    lambda: rollout_looks.asked_gate(
-                        self._means.judges, "after_end", gate, about
-                    ),
+                    lambda: rollout_looks.asked_gate(self._means.judges, "after_end", gate, about),
                     lambda said: self._say("rollout_gate", f"{said.gate}: {said.reason}"),
                 )
         if self._hands.listener(self.key) is not None:

@@ -28,7 +28,7 @@ class RolloutHands:
     the other for one that is a generation of its own.
     """
 
-    def __init__(  # noqa: PLR0913 - it reaches into all that a rollout touches
+    def __init__(
         self,
         desired: Desired,
         ports: Ports,

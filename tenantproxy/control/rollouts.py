@@ -82,9 +82,7 @@ class Rollouts:
         ending = [task for one in self._all.values() for task in one.close()]
         await asyncio.gather(*ending, return_exceptions=True)
 
-    def _follow(
-        self, key: ListenerKey, old: ListenerSpec | None, new: ListenerSpec | None
-    ) -> None:
+    def _follow(self, key: ListenerKey, old: ListenerSpec | None, new: ListenerSpec | None) -> None:
         one = self._all.get(key)
         spec = None if new is None else new.rollout
         if new is None or spec is None:
