@@ -7,7 +7,8 @@ import secrets
 
 from tenantproxy.control.events import Events
 from tenantproxy.control.hands import Hands
-from tenantproxy.control.rollout import Means, Rollout
+from tenantproxy.control.rollout import Rollout
+from tenantproxy.control.rollout_means import Means
 from tenantproxy.control.rollout_views import view_of
 from tenantproxy.errors import NotFound
 from tenantproxy.model.delta import Delta, Tenants
