@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from tenantproxy import clock
 from tenantproxy.control import rollout_looks
-from tenantproxy.control.events import Events
-from tenantproxy.control.hands import Hands
 from tenantproxy.control.question import Question
 from tenantproxy.control.rebalance import Rebalancer
+from tenantproxy.control.rollout_means import Means
 from tenantproxy.control.rollout_split import RolloutSplit
 from tenantproxy.control.rollout_windows import Windows
 from tenantproxy.model.derive import Carried
@@ -43,24 +42,12 @@ from tenantproxy.model.rollout import (
 )
 from tenantproxy.model.rollout_spec import GateName, RolloutSpec
 from tenantproxy.model.spec import ListenerKey, SplitMember
-from tenantproxy.rollout.api import Judges
-from tenantproxy.tasks import Background
 
 ROLLING_BACK_EVERY_S = 0.25
 """How often it is looked at whether the canary's connections have ended."""
 _SHORTEST_S = 0.01
 """Shortest wait of the timer, so that nothing can make it spin."""
 _MOVING = frozenset({Phase.RUNNING, Phase.PROMOTING})
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What every rollout works with."""
-
-    hands: Hands
-    judges: Judges
-    events: Events
-    background: Background
 
 
 class Rollout:
@@ -170,9 +157,7 @@ class Rollout:
             gate, about = self.spec.gates.after_end, self.about()
             if gate is not None:
                 self._gate.ask(
-                    lambda: rollout_looks.asked_gate(
-                        self._means.judges, "after_end", gate, about
-                    ),
+                    lambda: rollout_looks.asked_gate(self._means.judges, "after_end", gate, about),
                     lambda said: self._say("rollout_gate", f"{said.gate}: {said.reason}"),
                 )
         if self._hands.listener(self.key) is not None:
@@ -198,19 +183,7 @@ class Rollout:
 
     def about(self) -> Subject:
         """Return what judges and gates are told."""
-        spec, progress = self.spec, self.progress
-        return Subject(
-            tenant=self.key.tenant,
-            listener=self.key.listener,
-            stable=spec.stable,
-            canary=spec.canary,
-            state=progress.phase,
-            step=self.step,
-            steps=len(spec.steps),
-            weight=progress.weight,
-            reason=progress.reason,
-            interval_s=spec.analysis.every_s,
-        )
+        return rollout_looks.subject(self.key, self.spec, self.progress, self.step)
 
     # The clock ---------------------------------------------------------------------
 

@@ -7,7 +7,8 @@ import secrets
 
 from tenantproxy.control.events import Events
 from tenantproxy.control.hands import Hands
-from tenantproxy.control.rollout import Means, Rollout
+from tenantproxy.control.rollout import Rollout
+from tenantproxy.control.rollout_means import Means
 from tenantproxy.control.rollout_views import view_of
 from tenantproxy.errors import NotFound
 from tenantproxy.model.delta import Delta, Tenants
@@ -82,9 +83,7 @@ class Rollouts:
         ending = [task for one in self._all.values() for task in one.close()]
         await asyncio.gather(*ending, return_exceptions=True)
 
-    def _follow(
-        self, key: ListenerKey, old: ListenerSpec | None, new: ListenerSpec | None
-    ) -> None:
+    def _follow(self, key: ListenerKey, old: ListenerSpec | None, new: ListenerSpec | None) -> None:
         one = self._all.get(key)
         spec = None if new is None else new.rollout
         if new is None or spec is None:
