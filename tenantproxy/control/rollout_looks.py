@@ -9,6 +9,7 @@ from tenantproxy.control.hands import Hands
 from tenantproxy.control.rollout_windows import Windows
 from tenantproxy.model.findings import ASIDE, RESULTS, Finding, GateAnswer, Subject
 from tenantproxy.model.judgement import judge
+from tenantproxy.model.rollout import Progress
 from tenantproxy.model.rollout_spec import Gate, GateName, OutsideCheck, RolloutSpec
 from tenantproxy.model.spec import ListenerKey
 from tenantproxy.rollout.api import Judges
@@ -52,6 +53,22 @@ async def asked_gate(judges: Judges, name: GateName, gate: Gate, about: Subject)
             return await judges.ask(name, gate, about)
     except Exception as error:  # noqa: BLE001 - whatever it is, it says nothing of the canary
         return GateAnswer(name, "unreachable", f"could not be asked: {error!r}")
+
+
+def subject(key: ListenerKey, spec: RolloutSpec, progress: Progress, step: int) -> Subject:
+    """Return what judges and gates are told."""
+    return Subject(
+        tenant=key.tenant,
+        listener=key.listener,
+        stable=spec.stable,
+        canary=spec.canary,
+        state=progress.phase,
+        step=step,
+        steps=len(spec.steps),
+        weight=progress.weight,
+        reason=progress.reason,
+        interval_s=spec.analysis.every_s,
+    )
 
 
 def no_counts(spec: RolloutSpec, before: Mapping[tuple[str, str], int]) -> CheckCounts:
