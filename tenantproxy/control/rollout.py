@@ -7,7 +7,7 @@ that do as it says. Whatever raises here stops this rollout, and no other.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -80,8 +80,6 @@ class Rollout:
         self.split = RolloutSplit(self._hands, key, spec, token, carried)
         self._started = False
         """It was on its way in this attempt."""
-        self.gate_answer: GateAnswer | None = None
-        """The last one to the gate that is being asked."""
         self.counts = rollout_looks.no_counts(spec, counts or {})
         self.windows = Windows(self._hands, key, spec.stable, spec.canary)
         self.look: Question[tuple[Finding, ...]] = Question(
@@ -97,11 +95,8 @@ class Rollout:
 
     def wake(self) -> None:
         """Let it go on if it can; what is in force is then what it wants."""
-        try:
-            self._react(Signals(), clock.monotonic_s())
-            self.split.carry(self.progress.attempt)
-        except Exception as error:  # noqa: BLE001 - as in `_tick`
-            self._broke(error)
+        self._safely(lambda: self._react(Signals(), clock.monotonic_s()))
+        self._safely(lambda: self.split.carry(self.progress.attempt))
         self._arm()
 
     def command(self, command: Command) -> None:
@@ -136,7 +131,7 @@ class Rollout:
         self.split.release()
         if phase is Phase.WAITING:
             self._drop()
-            self.split.preview = False
+            self._broken = self.split.preview = False
             found, attempt = self.split.found(declared), self.progress.attempt
             self.progress = begin(self.spec, found, clock.monotonic_s(), attempt=attempt)
         self.wake()
@@ -177,7 +172,7 @@ class Rollout:
         phase, steps = self.progress.phase, len(self.spec.steps)
         if phase is Phase.SUCCEEDED:
             return steps
-        if phase is Phase.WAITING or not self._started:
+        if not self._started or self.progress.gate == "before_start":
             return 0
         return min(self.progress.step + 1, steps)
 
@@ -209,17 +204,16 @@ class Rollout:
             self._timer = asyncio.get_running_loop().call_later(in_s, self._tick)
 
     def _tick(self) -> None:
-        now_s = clock.monotonic_s()
-        try:
-            look_at_s = self.progress.look_at_s
-            if look_at_s is not None and look_at_s <= now_s and not self.look:
-                self._look(now_s)
-            else:
-                self._react(Signals(), now_s)
-            self._rebalancer.tick(self.progress.weight, now_s)
-        except Exception as error:  # noqa: BLE001 - one rollout's bug must not stop the others
-            self._broke(error)
+        self._safely(self._be_due)
         self._arm()
+
+    def _be_due(self) -> None:
+        now_s, look_at_s = clock.monotonic_s(), self.progress.look_at_s
+        if look_at_s is not None and look_at_s <= now_s and not self.look:
+            self._look(now_s)
+        else:
+            self._react(Signals(), now_s)
+        self._rebalancer.tick(self.progress.weight, now_s)
 
     def _look(self, now_s: float) -> None:
         """Judge: at once if nobody has to be asked, else when all have answered."""
@@ -240,17 +234,18 @@ class Rollout:
     # Deciding and doing ---------------------------------------------------------------
 
     def _take(self, signals: Signals) -> None:
-        try:
-            self._react(signals, clock.monotonic_s())
-        except Exception as error:  # noqa: BLE001 - as in `_tick`
-            self._broke(error)
+        self._safely(lambda: self._react(signals, clock.monotonic_s()))
         self._arm()
+
+    def _safely(self, deed: Callable[[], None]) -> None:
+        try:
+            deed()
+        except Exception as error:  # noqa: BLE001 - one rollout's bug must not stop the others
+            self._broke(error)
 
     def _react(self, signals: Signals, now_s: float) -> None:
         if signals.look is not None:
             rollout_looks.count(self.spec, self.counts, signals.look)
-        if signals.gate is not None:
-            self.gate_answer = signals.gate
         signals = replace(signals, canary_connections=self._canary_connections())
         self._become(*advance(self.spec, self.progress, signals, now_s), now_s)
 
@@ -261,8 +256,6 @@ class Rollout:
             self.look.drop()
         if was.attempt != progress.attempt:
             self._started = False
-        if progress.gate is None:
-            self.gate_answer = None
         for wish in wishes:
             match wish:
                 case SetWeight(weight):
@@ -298,7 +291,7 @@ class Rollout:
 
     def _count(self) -> None:
         on = self.progress.phase in ON_ITS_WAY
-        self._started = self._started or on
+        self._started = self._started or (on and self.progress.gate != "before_start")
         if on:
             self.windows.count(on=True, experiment=self._experiment())
         if self.progress.phase not in _MOVING and self.progress.phase is not Phase.PAUSED:
@@ -362,6 +355,7 @@ class Rollout:
             gate=None,
             ask_at_s=None,
             stuck_at_s=None,
+            waits_for="",
             ends_as=None,
         )
         if self.progress.phase is Phase.PAUSED:

@@ -10,10 +10,10 @@ from tenantproxy.control.hands import Hands
 from tenantproxy.control.rollout import Rollout
 from tenantproxy.control.rollout_looks import ENDPOINTS
 from tenantproxy.control.rollout_windows import preview_of
-from tenantproxy.model.findings import Finding
 from tenantproxy.model.judgement import value_of
-from tenantproxy.model.rollout import ON_ITS_WAY, Phase
+from tenantproxy.model.rollout import JUDGED, ON_ITS_WAY, Phase
 from tenantproxy.model.rollout_spec import RolloutSpec, SignalCheck
+from tenantproxy.model.rollout_turn import hold_end_s
 from tenantproxy.model.rollout_view import SHOWN, CheckView, RolloutView, SideView
 from tenantproxy.model.sides import Side
 from tenantproxy.model.signal_names import parse_signal
@@ -70,7 +70,7 @@ def view_of(one: Rollout, hands: Hands) -> RolloutView:
         checks=tuple(_checks(one)),
         checks_total=dict(one.counts),
         looks=progress.looks,
-        waits_for=_waits_for(one, hands, now_s),
+        waits_for=_waits_for(one, hands),
         preview_listener=preview_key.listener if wanted else None,
         preview_port=None if preview is None else preview.port,
         preview_state=None if preview is None else preview.state.value,
@@ -100,11 +100,11 @@ def _checks(one: Rollout) -> Iterator[CheckView]:
 
 def _until_s(one: Rollout, now_s: float) -> float | None:
     """Return when the step may end; once its hold is over that is the next look."""
-    progress, steps = one.progress, one.spec.steps
-    if progress.phase is Phase.RUNNING and progress.step < len(steps):
-        end_s = progress.step_since_s + one.spec.hold_of(progress.step)
-        return end_s if end_s > now_s else progress.look_at_s
-    return progress.look_at_s if progress.phase is Phase.PROMOTING else None
+    progress = one.progress
+    if progress.phase not in JUDGED:
+        return None
+    end_s = hold_end_s(one.spec, progress)
+    return end_s if end_s > now_s else progress.look_at_s
 
 
 def _rollback_until_s(one: Rollout, now_s: float) -> float | None:
@@ -115,51 +115,20 @@ def _rollback_until_s(one: Rollout, now_s: float) -> float | None:
     return until_s if until_s > now_s else None
 
 
-def _waits_for(one: Rollout, hands: Hands, now_s: float) -> str:
+def _waits_for(one: Rollout, hands: Hands) -> str:
     progress, spec = one.progress, one.spec
-    if progress.gate is not None:
-        said = one.gate_answer
-        last = "asked" if said is None else f"{said.answer}: {said.reason}"
-        return f"gate {progress.gate}: {last}"
     match progress.phase:
-        case Phase.WAITING if spec.start == "manual":
+        case Phase.WAITING if progress.gate is None and spec.start == "manual":
             return f"`tenantproxy rollout start {one.key}`"
         case Phase.PAUSED:
             return f"`tenantproxy rollout resume {one.key}`"
         case Phase.ROLLING_BACK:
             left = sum(hands.live(one.key, spec.canary))
             return f"{left} connections of {spec.canary} to end"
-        case Phase.RUNNING | Phase.PROMOTING:
-            return _step_waits_for(one, now_s)
+        case _ if one.look and progress.gate is None:
+            return f"answers for {', '.join(check.name for check in spec.analysis.outside)}"
         case _:
-            return ""
-
-
-def _step_waits_for(one: Rollout, now_s: float) -> str:
-    progress, spec = one.progress, one.spec
-    if one.look:
-        return f"answers for {', '.join(check.name for check in spec.analysis.outside)}"
-    held_s = spec.hold_of(progress.step) if progress.step < len(spec.steps) else 0.0
-    over = progress.step_since_s + held_s <= now_s
-    return _blocked(spec, progress.findings) if over else ""
-
-
-def _blocked(spec: RolloutSpec, findings: tuple[Finding, ...]) -> str:
-    """Say which findings hold the step, now that its time is over."""
-    by_result: dict[str, list[str]] = {}
-    for one in findings:
-        if not one.dry_run:
-            by_result.setdefault(one.result, []).append(one.check)
-    parts = [
-        f"{words} {', '.join(names)}"
-        for result, words in (
-            ("failed", "a pass of"),
-            ("inconclusive", "an answer for"),
-            ("no_data", "samples for"),
-        )
-        if (names := by_result.get(result)) and (result != "no_data" or spec.no_traffic == "hold")
-    ]
-    return "; ".join(parts)
+            return progress.waits_for
 
 
 def _commit(one: Rollout, hands: Hands) -> str:
