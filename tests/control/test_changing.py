@@ -8,7 +8,7 @@ import pytest
 from tenantproxy.errors import Conflict, GoingDown, NotFound, RolloutOwnsSplit
 from tenantproxy.model.lifecycle import State
 from tenantproxy.model.rollout import Phase
-from tenantproxy.model.rollout_spec import RolloutSpec, Step
+from tenantproxy.model.rollout_spec import Analysis, RolloutSpec, Step
 from tenantproxy.model.spec import Document, SplitMember
 from tests.control.support import (
     ask,
@@ -206,7 +206,9 @@ async def test_a_command_is_done_when_it_is_answered(pair):
 
 
 async def test_a_promotion_makes_the_document_say_what_is(pair):
-    plan = RolloutSpec("v1", "v2", (Step("weight", 25),), no_traffic="pass")
+    quick = Analysis(every_s=0.1)
+    steps = (Step("weight", 25, hold_s=60.0),)
+    plan = RolloutSpec("v1", "v2", steps, analysis=quick, no_traffic="pass")
     async with rolling(pair, plan) as running:
         await running.command_rollout(key(), "promote")
         await until(lambda: running.rollout(key()).phase is Phase.SUCCEEDED)
