@@ -21,8 +21,8 @@ def rank_of(quantile: float, total: int) -> int:
 
 def bucket_of(histogram: Sequence[int], rank: int) -> int:
     """Return the index of the bucket in which the `rank`-th smallest sample is."""
-    for index, up_to in enumerate(accumulate(histogram)):
-        if up_to >= rank:
+    for index, reached in enumerate(accumulate(histogram)):
+        if reached >= rank:
             return index
     return len(histogram) - 1
 
