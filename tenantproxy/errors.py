@@ -14,6 +14,7 @@
         * FdLimit                the process has no file descriptors left
     * TlsFiles               certificates or keys that cannot be used
     * Unresolved             a name that gives no address or no service
+    * NoVerdict              a judge or a gate of a rollout gave no answer that can be used
     * NotFound               no such tenant, listener or upstream
     * Conflict               the request does not fit the present state
         * StaleVersion           `If-Match` names an older version
@@ -157,6 +158,12 @@ class Unresolved(TenantProxyError):
     def __init__(self, name: str, why: str) -> None:
         super().__init__(f"{name.rstrip('.') or name} does not resolve: {why}")
         self.why = why
+
+
+class NoVerdict(TenantProxyError):
+    """A judge or a gate of a rollout gave no answer that can be used; the text says why."""
+
+    code, http_status, blame, retryable = "no_verdict", 502, "environment", True
 
 
 class NotFound(TenantProxyError):
