@@ -47,6 +47,8 @@ ROLLING_BACK_EVERY_S = 0.25
 """How often it is looked at whether the canary's connections have ended."""
 _SHORTEST_S = 0.01
 """Shortest wait of the timer, so that nothing can make it spin."""
+_ROUNDING_S = 0.001
+"""Timers of the loop count in milliseconds; one that is early would be for nothing."""
 _MOVING = frozenset({Phase.RUNNING, Phase.PROMOTING})
 
 
@@ -200,7 +202,7 @@ class Rollout:
         ]
         known = [at_s for at_s in times if at_s is not None]
         if known:
-            in_s = max(min(known) - now_s, _SHORTEST_S)
+            in_s = max(min(known) - now_s + _ROUNDING_S, _SHORTEST_S)
             self._timer = asyncio.get_running_loop().call_later(in_s, self._tick)
 
     def _tick(self) -> None:
