@@ -177,21 +177,3 @@ def _name_problems(name: str) -> Iterator[Problem]:
     except ValidationError as error:
         for problem in explain(error, _Named, whole, None):
             yield replace(problem, path="")
-
-
-def parse_rollout(tenant: str, listener: str, data: object) -> Any:
-    """Stand-in."""
-    from tenantproxy.model.rollout_spec import RolloutSpec, Step
-    from tenantproxy.config.units import parse_duration_s
-
-    if data is None:
-        return None
-    if not isinstance(data, dict) or not {"from", "to", "steps"} <= data.keys():
-        raise DocumentError((Problem("from, to and steps are needed", "steps"),))
-    steps = []
-    for one in data["steps"]:
-        hold = one.get("hold")
-        kind = "weight" if "weight" in one else next(k for k in ("pause", "experiment") if k in one)
-        hold_s = None if hold is None else parse_duration_s(hold)
-        steps.append(Step(kind, one.get("weight", 0), hold_s))
-    return RolloutSpec(data["from"], data["to"], tuple(steps), data.get("start", "auto"))

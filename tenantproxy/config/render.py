@@ -241,34 +241,3 @@ def _wake(rule: WakeRule) -> dict[str, Any]:
         "timeout": format_duration(rule.timeout_s),
         "after_first_bytes": rule.after_first_bytes,
     }
-
-
-def render_rollout(rollout: Any) -> dict[str, Any]:
-    """Stand-in."""
-    from tenantproxy.model.signal_names import SIGNAL_NAMES, parse_signal
-
-    def check(c: Any) -> dict[str, Any]:
-        if not hasattr(c, "signal"):
-            return {"name": c.name, c.kind: {"url": c.url, "query": c.query, "max": c.max}}
-        name = next(n for n in SIGNAL_NAMES if parse_signal(n) == (c.signal, c.quantile))
-        bound = None if c.max is None else format_duration(c.max)
-        over = None if c.over_stable is None else format_share(c.over_stable)
-        return {"signal": name, "name": c.name, "max": bound, "over_stable": over}
-
-    def step(i: int, one: Any) -> dict[str, Any]:
-        if one.kind != "weight":
-            return {one.kind: True, "hold": _duration(one.hold_s)}
-        return {"weight": one.weight, "hold": _duration(one.hold_s)}
-
-    return {
-        "from": rollout.stable,
-        "to": rollout.canary,
-        "start": rollout.start,
-        "preview": rollout.preview,
-        "steps": [step(i, one) for i, one in enumerate(rollout.steps)],
-        "analysis": {
-            "failures_allowed": rollout.analysis.failures_allowed,
-            "checks": [check(c) for c in rollout.analysis.checks],
-        },
-        "dry_run": rollout.dry_run,
-    }

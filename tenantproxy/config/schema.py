@@ -37,15 +37,8 @@ def part_schemas() -> dict[str, Schema]:
         "listener": ListenerDoc,
         "upstream": UpstreamDoc,
         "policy": PolicyDoc,
-        "rollout": RolloutDoc,
     }
     return {name: _schema(model, f"tenantproxy {name}") for name, model in models.items()}
-
-
-class RolloutDoc(Strict):
-    """Stand-in."""
-
-    model_config = {"extra": "allow"}
 
 
 class _Quiet(GenerateJsonSchema):
