@@ -91,6 +91,11 @@ async def test_whoever_reads_the_split_in_force_and_writes_it_back_changes_nothi
         assert running.listener(key()).spec.split == IN_FORCE
 
 
+async def test_a_change_that_changes_nothing_may_be_tried(pair):
+    async with rolling(pair) as running:
+        assert await running.put_document(running.document(), dry_run=True) == []
+
+
 async def test_the_split_itself_is_not_set_to_what_it_is_just_now(pair):
     async with rolling(pair) as running:
         with pytest.raises(RolloutOwnsSplit):
@@ -203,6 +208,15 @@ async def test_a_command_is_done_when_it_is_answered(pair):
         view = await running.command_rollout(key(), "abort")
         assert view.phase in (Phase.ROLLING_BACK, Phase.ABORTED)
         assert running.listener(key()).spec.split == (SplitMember("v1", 100), SplitMember("v2", 0))
+
+
+async def test_a_command_that_is_only_tried_is_held_against_the_phase(pair):
+    async with rolling(pair) as running:
+        view = await running.command_rollout(key(), "abort", dry_run=True)
+        assert view.phase is Phase.RUNNING
+        assert running.listener(key()).spec.split == IN_FORCE
+        with pytest.raises(Conflict):
+            await running.command_rollout(key(), "resume", dry_run=True)
 
 
 async def test_a_promotion_makes_the_document_say_what_is(pair):
