@@ -2,7 +2,8 @@
 
 Everything that a metric can tell happens here within seconds: ports sleep,
 wake and fail, a document is refused, a rollout goes through its steps and is
-taken back, a worker is killed, and of upstreams endpoints fall ill and get well, are ejected, tried again, and full.
+taken back, a worker is killed, and of upstreams endpoints fall ill and get
+well, are ejected, tried again, and full.
 """
 
 from __future__ import annotations
@@ -301,10 +302,12 @@ async def _roll_out(scene: Scene) -> None:
     """Let the rollout go to its end and take it back, as a person would, over and over."""
     route = "tenants/shop/listeners/web/rollout"
     while True:
-        for command in ("start", "resume", "rollback"):
-            while await scene.api("POST", f"{route}/{command}") is None:
+        # A command, and the state in which it fits. Each state lasts long enough to be asked about.
+        for command, state in (("start", None), ("resume", "paused"), ("rollback", "succeeded")):
+            while state is not None and (await scene.api("GET", route) or {}).get("state") != state:
                 await asyncio.sleep(SCRAPE_S)
-            await asyncio.sleep(4 * SCRAPE_S)
+            await asyncio.sleep(6 * SCRAPE_S)
+            await scene.api("POST", f"{route}/{command}")
 
 
 async def _rewrite(scene: Scene) -> None:
