@@ -5,7 +5,8 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import dashboard
 
 from grafana import places
-from grafana.kit import ORANGE, Query, board, choice, marks, number, series
+from grafana.kit import BLUE, ORANGE, Query, board, choice, marks, number, series
+from grafana.rollout import rollout
 
 _OF = 'tenant="$tenant", listener="$listener"'
 _RATE = "[$__rate_interval]"
@@ -38,7 +39,9 @@ def canary() -> dashboard.Dashboard:
         f" or max by (listener) ({weight} unless {weight} offset $__rate_interval)"
     )
     made = made.annotation(marks("Weights changed", changed, ORANGE))
-    return _work(_failures(_weights(made)))
+    stepped = f"max by (listener) (changes(tenantproxy_rollout_step{{{_OF}}}{_RATE})) > 0"
+    made = made.annotation(marks("Steps of the rollout", stepped, BLUE))
+    return _work(_failures(_weights(rollout(made))))
 
 
 def _weights(made: dashboard.Dashboard) -> dashboard.Dashboard:
@@ -89,7 +92,7 @@ def _weights(made: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             series(
                 "Weights",
-                "As set, by a document or by the API.",
+                "As set by a document, by the API, or by the step of a rollout.",
                 "none",
                 Query(f"max by (upstream) (tenantproxy_upstream_weight{{{_OF}}})"),
             )

@@ -20,7 +20,9 @@ from tenantproxy import clock
 from tenantproxy.control.facade import Control
 from tenantproxy.dataplane.counters import BUCKETS_S
 from tenantproxy.metrics import names
+from tenantproxy.model.findings import RESULTS
 from tenantproxy.model.lifecycle import State
+from tenantproxy.model.rollout_view import RolloutView
 from tenantproxy.model.views import Histogram, ListenerView, Status, Totals, UpstreamView
 
 Sample = tuple[str, tuple[str, ...], float]
@@ -49,6 +51,7 @@ class Snapshot:
     status: Status
     listeners: Iterable[ListenerView]
     upstreams: Iterable[UpstreamView]
+    rollouts: Iterable[RolloutView]
     wall_offset_s: float
     """Wall clock minus CLOCK_MONOTONIC."""
 
@@ -59,6 +62,8 @@ class Snapshot:
             yield from _listener(listener, self.wall_offset_s)
         for upstream in self.upstreams:
             yield from _upstream(upstream)
+        for rollout in self.rollouts:
+            yield from _rollout(rollout)
 
 
 def snapshot(control: Control) -> Snapshot:
@@ -67,6 +72,7 @@ def snapshot(control: Control) -> Snapshot:
         status=control.status(),
         listeners=control.listener_snapshots(),
         upstreams=control.upstream_snapshots(),
+        rollouts=control.rollout_snapshots(),
         wall_offset_s=clock.wall_s() - clock.monotonic_s(),
     )
 
@@ -120,8 +126,7 @@ def _daemon(status: Status) -> Iterator[Sample]:
 
 def _listener(view: ListenerView, wall_offset_s: float) -> Iterator[Sample]:
     totals = view.totals
-    port = "" if view.port is None else str(view.port)
-    labels = (view.spec.tenant, view.spec.name, port)
+    labels = (view.spec.tenant, view.spec.name, _port(view.port))
     yield names.LISTENER_CONNECTIONS.name, labels, totals.connections
     yield names.LISTENER_CONNECTIONS_TOTAL.name, labels, totals.connections_total
     yield from _reasons(names.LISTENER_CLOSED.name, labels, totals.closed, CLOSED)
@@ -138,6 +143,10 @@ def _listener(view: ListenerView, wall_offset_s: float) -> Iterator[Sample]:
         yield names.UPSTREAM_WEIGHT.name, (*labels, upstream), weight
     for upstream, route in (dict.fromkeys(weights, _NOTHING) | dict(view.routes)).items():
         yield from _route((*labels, upstream), route)
+
+
+def _port(number: int | None) -> str:
+    return "" if number is None else str(number)
 
 
 def _route(labels: tuple[str, ...], totals: Totals) -> Iterator[Sample]:
@@ -182,6 +191,21 @@ def _told(view: UpstreamView) -> Iterator[tuple[str, int, bool]]:
         yield names.UPSTREAM_MAX_CONNECTIONS.name, spec.max_connections, awake
         yield names.UPSTREAM_SLOTS_USED.name, view.slots, awake
         yield names.UPSTREAM_WAITING_CONNECTIONS.name, view.waiting, awake
+
+
+def _rollout(view: RolloutView) -> Iterator[Sample]:
+    labels = (*view.key, _port(view.port))
+    yield names.ROLLOUT_STEP.name, labels, view.step
+    yield names.ROLLOUT_STEPS.name, labels, view.steps
+    yield names.ROLLOUT_WEIGHT.name, labels, view.weight
+    if view.canary.seen is not None:
+        yield names.ROLLOUT_WEIGHT_SEEN.name, labels, view.canary.seen
+    yield names.ROLLOUT_STATE.name, (*labels, view.phase.value), 1
+    yield names.ROLLOUT_STATE_SINCE.name, labels, round(view.since_s, 3)
+    # From 0 on: alerts ask what a check found for the first time.
+    begun = {(check.name, result): 0 for check in view.checks for result in RESULTS}
+    for pair, count in sorted((begun | dict(view.checks_total)).items()):
+        yield names.ROLLOUT_CHECKS.name, (*labels, *pair), count
 
 
 def _reasons(

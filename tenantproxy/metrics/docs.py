@@ -18,6 +18,8 @@ This page is generated from `tenantproxy/metrics/names.py` by `make docs`.
   `overload`, and, while the port is not asleep, `upstream_full` and `queue_timeout`.
 - An upstream is asleep while no port that uses it is awake. Then it has only counters that have
   counted, and its endpoints by state; no series of panic, limits, spares or of zeros.
+- A port without a rollout has no series of one; a check has every result, from 0 on. The preview
+  port of a canary is a listener like others: `listener="web.preview"`.
 - `tenantproxy_listener_state` has one series a listener, that of the state it is in:
   `count by (state) (tenantproxy_listener_state)` counts listeners by state.
 - No label value ever comes from a client.

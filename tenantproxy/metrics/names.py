@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from tenantproxy.dataplane.counters import CLOSED_REASONS, CONNECT_ERRORS, REJECTED_REASONS
+from tenantproxy.model.findings import ASIDE, RESULTS
 from tenantproxy.model.lifecycle import State
+from tenantproxy.model.rollout import Phase
 from tenantproxy.model.views import EndpointState
 
 Kind = Literal["counter", "gauge", "histogram"]
@@ -183,6 +185,38 @@ UPSTREAM_FIRST_BYTE_DURATION = _histogram(
     "upstream_first_byte_duration_seconds",
     "Time from connected to the upstream's first byte; absent before the first one.",
     _UPSTREAM,
+)
+
+# Rollouts ----------------------------------------------------------------
+
+ROLLOUT_STEP = _gauge(
+    "rollout_step", "Step that the rollout is in, counted from 1; 0 before the first.", _PORT
+)
+ROLLOUT_STEPS = _gauge("rollout_steps", "Steps that the rollout has.", _PORT)
+ROLLOUT_WEIGHT = _gauge(
+    "rollout_weight",
+    "Percent that the canary shall have of what stable and it have together.",
+    _PORT,
+)
+ROLLOUT_WEIGHT_SEEN = _gauge(
+    "rollout_weight_seen",
+    "Share, 0 to 1, that the canary got of the connections of this step; absent before the first.",
+    _PORT,
+)
+ROLLOUT_STATE = _gauge(
+    "rollout_state",
+    "1 for the state that the rollout is in; other states are absent.",
+    (*_PORT, "state"),
+    ", ".join(Phase),
+)
+ROLLOUT_STATE_SINCE = _gauge(
+    "rollout_state_since_timestamp_seconds", "Time at which the rollout got into its state.", _PORT
+)
+ROLLOUT_CHECKS = _counter(
+    "rollout_checks",
+    "What the checks of the rollout found, by check and result.",
+    (*_PORT, "check", "result"),
+    f"{', '.join(RESULTS)}, or `{ASIDE}` in a dry run",
 )
 
 # The daemon --------------------------------------------------------------

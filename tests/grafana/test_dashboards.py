@@ -10,8 +10,10 @@ import pytest
 
 from grafana import queries
 from grafana.__main__ import generated
-from grafana.states import ENDPOINTS
+from grafana.states import ENDPOINTS, PHASES, RESULTS
 from tenantproxy.metrics.names import METRICS
+from tenantproxy.model import findings
+from tenantproxy.model.rollout import Phase
 from tenantproxy.model.views import EndpointState
 
 SCHEMAS = Path(__file__).with_name("schema")
@@ -176,3 +178,20 @@ def test_every_state_of_an_endpoint_has_a_colour_of_its_own_in_its_panel():
         one["matcher"]["options"]: one["properties"][0]["value"]
         for one in panel["fieldConfig"]["overrides"]
     } == {state: {"mode": "fixed", "fixedColor": colour} for state, colour in ENDPOINTS.items()}
+
+
+def test_every_state_of_a_rollout_has_a_number_and_a_colour_of_its_own():
+    assert [word for word, _ in PHASES.values()] == list(Phase)
+    assert len({colour for _, colour in PHASES.values()}) == len(Phase)
+    for title in ("State", "States of the rollout"):
+        panel = next(p for p in BOARDS["canary.json"]["panels"] if p["title"] == title)
+        expr = panel["targets"][0]["expr"]
+        numbers = re.findall(r'state="(\w+)"} \* (\d+)', expr)
+        assert {number: state for state, number in numbers} == {
+            number: word for number, (word, _) in PHASES.items()
+        }
+
+
+def test_every_result_of_a_check_has_a_colour_of_its_own():
+    assert set(RESULTS) == {*findings.RESULTS, findings.ASIDE}
+    assert len(set(RESULTS.values())) == len(RESULTS)

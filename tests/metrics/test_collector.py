@@ -11,8 +11,10 @@ from tenantproxy.dataplane.counters import BUCKETS_S, CLOSED_REASONS, REJECTED_R
 from tenantproxy.metrics.collector import Collector, snapshot
 from tenantproxy.metrics.names import METRICS
 from tenantproxy.model.lifecycle import State
+from tenantproxy.model.rollout import Phase
 from tenantproxy.model.spec import HealthRule, TcpCheck, UpstreamKey
 from tenantproxy.model.views import EndpointView, Histogram, Totals, WorkerView
+from tests.metrics.support import rollout
 from tests.support_control import WEB
 
 PORT = {"tenant": "acme", "listener": "web", "port": "21000"}
@@ -75,6 +77,7 @@ def busy(control):
     control.traffic.seen[V1] = healing(control)
     control.policy_actions["idle-sleep", "sleep"] = 4
     control.history.reloads["file", "applied"] = 5
+    control.rolled = [rollout()]
     return control
 
 
@@ -265,6 +268,59 @@ def test_a_histogram_is_cumulative_and_absent_while_it_is_empty(control):
     assert value(control, f"{name}_bucket", **labels, le="+Inf") == 7
     assert value(control, f"{name}_count", **labels) == 7
     assert value(control, f"{name}_sum", **labels) == 99.5
+
+
+def test_a_rollout_says_where_it_is(control):
+    control.rolled = [rollout()]
+    assert value(control, "rollout_step", **PORT) == 2
+    assert value(control, "rollout_steps", **PORT) == 3
+    assert value(control, "rollout_weight", **PORT) == 25
+    assert value(control, "rollout_weight_seen", **PORT) == 0.24
+    since = value(control, "rollout_state_since_timestamp_seconds", **PORT)
+    assert since == 1_795_000_000.25
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_only_the_state_that_a_rollout_is_in_has_a_series(control, phase):
+    control.rolled = [rollout(phase=phase)]
+    states = {one: value(control, "rollout_state", **PORT, state=one.value) for one in Phase}
+    assert {one: told for one, told in states.items() if told is not None} == {phase: 1}
+
+
+def test_the_share_of_the_canary_is_left_out_while_nobody_came(control):
+    control.rolled = [rollout(seen=None)]
+    assert value(control, "rollout_weight_seen", **PORT) is None
+    control.rolled = [rollout(seen=0.0)]
+    assert value(control, "rollout_weight_seen", **PORT) == 0
+
+
+def test_checks_are_counted_by_result_and_begin_at_0(control):
+    control.rolled = [rollout()]
+    counts = {
+        values[3:]: count
+        for name, values, count in snapshot(control).samples()
+        if name == "tenantproxy_rollout_checks_total"
+    }
+    assert counts == {
+        ("resets", "passed"): 7,
+        ("resets", "failed"): 1,
+        ("resets", "no_data"): 0,
+        ("resets", "inconclusive"): 0,
+        ("qa", "passed"): 0,
+        ("qa", "failed"): 0,
+        ("qa", "no_data"): 0,
+        ("qa", "inconclusive"): 2,
+        ("qa", "would fail"): 3,
+    }
+
+
+def test_a_port_without_a_rollout_has_no_series_of_one(control):
+    assert not [name for name in names_of(control) if "_rollout_" in name]
+
+
+def test_the_rollout_of_a_port_that_is_not_bound_has_no_port(control):
+    control.rolled = [rollout(port=None)]
+    assert value(control, "rollout_step", **PORT | {"port": ""}) == 2
 
 
 def test_workers_are_those_that_are_ready(control):

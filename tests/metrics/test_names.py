@@ -11,6 +11,7 @@ listener_last_activity_timestamp_seconds listener_state
 upstream_connections upstream_connections_total upstream_connect_errors_total
 upstream_bytes_total upstream_weight upstream_healthy_endpoints
 upstream_connect_duration_seconds upstream_first_byte_duration_seconds
+rollout_step rollout_weight rollout_state rollout_checks_total
 ports_used ports_capacity policy_actions_total config_reloads_total
 config_last_reload_success_timestamp_seconds workers worker_restarts_total
 worker_loop_lag_seconds relay_connections build_info
@@ -22,6 +23,7 @@ upstream_endpoints upstream_panic upstream_ejections_total upstream_health_check
 upstream_retries_total upstream_retries_denied_total
 upstream_max_connections upstream_slots_used upstream_waiting_connections
 upstream_spare_connections
+rollout_steps rollout_weight_seen rollout_state_since_timestamp_seconds
 """
 OURS = _OURS.split()
 """Not in the contract: what alerts need to know."""

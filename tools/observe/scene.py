@@ -1,8 +1,9 @@
 """The scene: upstreams good and bad, a daemon, clients, and a Prometheus that watches.
 
 Everything that a metric can tell happens here within seconds: ports sleep,
-wake and fail, a document is refused, weights change, a worker is killed, and
-of upstreams endpoints fall ill and get well, are ejected, tried again, and full.
+wake and fail, a document is refused, a rollout goes through its steps and is
+taken back, a worker is killed, and of upstreams endpoints fall ill and get
+well, are ejected, tried again, and full.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ async def scene(folder: Path) -> AsyncIterator[Scene]:
         path = folder / "tenantproxy.yaml"
         moody = tuple(range(first + _RANGE - _MOODY, first + _RANGE))
         servers = (stable.port, canary.port, deaf, *moody)
-        path.write_text(_document(admin, metrics, ports, servers))
+        path.write_text(_document(admin, metrics, prometheus, ports, servers))
         (folder / "idle.yaml").write_text(_POLICY)
         http = await stack.enter_async_context(aiohttp.ClientSession())
         await stack.enter_async_context(
@@ -135,7 +136,9 @@ then: sleep
 """
 
 
-def _document(admin: int, metrics: int, ports: dict[str, int], servers: tuple[int, ...]) -> str:
+def _document(
+    admin: int, metrics: int, prometheus: int, ports: dict[str, int], servers: tuple[int, ...]
+) -> str:
     stable, canary, deaf, *moody = (f"{HOST}:{port}" for port in servers)
     refusing = f"{HOST}:{traffic.refusing()}"
     first = min(ports.values())
@@ -159,7 +162,11 @@ def _document(admin: int, metrics: int, ports: dict[str, int], servers: tuple[in
                     **_ailing(stable, canary, deaf, refusing, moody),
                 },
                 "listeners": {
-                    "web": {"port": ports["web"], "split": {"stable": 90, "canary": 10}},
+                    "web": {
+                        "port": ports["web"],
+                        "split": {"stable": 90, "canary": 10},
+                        "rollout": _rollout(f"http://{HOST}:{prometheus}"),
+                    },
                     "api": {"port": ports["api"], "split": {"stable": 1}, "open": "always"},
                     "flaky": {"port": ports["flaky"], "split": {"stable": 7, "broken": 3}},
                     "ailing": {
@@ -188,6 +195,33 @@ def _document(admin: int, metrics: int, ports: dict[str, int], servers: tuple[in
         },
     }
     return yaml.safe_dump(doc, sort_keys=False)
+
+
+def _rollout(prometheus: str) -> dict[str, Any]:
+    """Return a rollout with a pause, judged by what the proxy sees and by this Prometheus."""
+    query = (
+        'sum(rate(tenantproxy_upstream_connect_errors_total{tenant="{{tenant}}",'
+        ' upstream="{{canary}}"}[1m])) or vector(0)'
+    )
+    return {
+        "from": "stable",
+        "to": "canary",
+        "start": "manual",
+        "steps": [
+            {"weight": 10, "hold": "5s"},
+            {"weight": 25, "hold": "5s"},
+            {"pause": True},
+            {"weight": 50, "hold": "5s"},
+        ],
+        "analysis": {
+            "every": "1s",
+            "checks": [
+                {"signal": "connect_failures", "max": "50%"},
+                {"signal": "resets", "over_stable": "50%"},
+                {"prometheus": {"url": prometheus, "query": query, "max": 1}},
+            ],
+        },
+    }
 
 
 def _ailing(
@@ -257,20 +291,23 @@ async def _act(scene: Scene) -> None:
         for number, port in enumerate(scene.moody, start=1):
             up_s = 6 * number * SCRAPE_S
             group.create_task(traffic.moods(port, up_s, down_s=6 * SCRAPE_S))
-        group.create_task(_reweigh(scene))
+        group.create_task(_roll_out(scene))
         group.create_task(_rewrite(scene))
         group.create_task(_crowd(scene))
         group.create_task(_take_a_port(scene))
         group.create_task(_kill_a_worker(scene))
 
 
-async def _reweigh(scene: Scene) -> None:
-    """Move the canary's weight up and back, as a person would."""
+async def _roll_out(scene: Scene) -> None:
+    """Let the rollout go to its end and take it back, as a person would, over and over."""
+    route = "tenants/shop/listeners/web/rollout"
     while True:
-        for weight in (10, 25, 50):
-            body = {"stable": 100 - weight, "canary": weight}
-            await scene.api("PUT", "tenants/shop/listeners/web/split", body)
-            await asyncio.sleep(15 * SCRAPE_S)
+        # A command, and the state in which it fits. Each state lasts long enough to be asked about.
+        for command, state in (("start", None), ("resume", "paused"), ("rollback", "succeeded")):
+            while state is not None and (await scene.api("GET", route) or {}).get("state") != state:
+                await asyncio.sleep(SCRAPE_S)
+            await asyncio.sleep(6 * SCRAPE_S)
+            await scene.api("POST", f"{route}/{command}")
 
 
 async def _rewrite(scene: Scene) -> None:
