@@ -115,6 +115,8 @@ class MemoryControl:
         )
         self.policy_actions: dict[tuple[str, str], int] = {}
         self.rolling = Rollouts()
+        self.looked = 0
+        """How often a single rollout was asked for."""
         self.in_force: dict[ListenerKey, tuple[SplitMember, ...]] = {}
         """Splits as rollouts have moved them; what is declared stays."""
         self.log = Events()
@@ -248,6 +250,7 @@ class MemoryControl:
         return sorted(found, key=lambda one: one.key)
 
     def rollout(self, key: ListenerKey) -> RolloutView:
+        self.looked += 1
         return self.rolling.one(key)
 
     def rollout_snapshots(self) -> Iterable[RolloutView]:

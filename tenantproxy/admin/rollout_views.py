@@ -25,7 +25,7 @@ def show_rollout(view: RolloutView) -> Json:
         "port": view.port,
         "from": spec.stable,
         "to": spec.canary,
-        "state": view.phase,
+        "state": view.phase.value,
         "reason": view.reason,
         "cause": view.cause,
         "since": show_time(view.since_s),

@@ -67,7 +67,7 @@ def show_listener(view: ListenerView, phase: Phase | None = None) -> Json:
         "policy": view.policy,
         "reserved_until": show_time(view.reserved_until_s),
         "preview_of": spec.preview_of,
-        "rollout": phase,
+        "rollout": None if phase is None else phase.value,
     }
 
 
