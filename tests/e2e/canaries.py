@@ -1,4 +1,4 @@
-"""Versions of a service for rollouts, good and bad ones, and questions to a daemon about a rollout."""
+"""Versions of a service for rollouts, good and bad ones, and questions about a rollout."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def nobody() -> AsyncIterator[int]:
 
 @contextlib.asynccontextmanager
 async def versions(fault: Fault = "none") -> AsyncIterator[tuple[int, int]]:
-    """Run the stable version and a canary with this fault, each in its process; give their ports."""
+    """Run both versions, each in its process, the canary with this fault; give their ports."""
     async with contextlib.AsyncExitStack() as stack:
         one = await stack.enter_async_context(serving_apart(version, "v1"))
         if fault == "refuses":
