@@ -13,7 +13,7 @@ from tests.e2e import ports
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.timeout(180)
-PORTS = ("8081", "8082", "9900", "9901", "20001", "20002", "8083")
+PORTS = ("8081", "8082", "9900", "9901", "20001", "20002", "20003", "20004", "8083")
 
 
 def tour() -> str:
@@ -31,7 +31,7 @@ def told(tmp_path_factory) -> str:
     found = [str(port) for port in range(first, first + len(PORTS))]
     for usual, free in zip(PORTS, found, strict=True):
         script = script.replace(usual, free)
-    script = script.replace("20000-20999", f"{found[4]}-{found[5]}")
+    script = script.replace("20000-20999", f"{found[4]}-{found[7]}")
     folder = tmp_path_factory.mktemp("tour")
     bin_folder = folder / "bin"
     bin_folder.mkdir()
@@ -96,6 +96,12 @@ def test_an_endpoint_that_nobody_listens_on_is_left_out_until_it_answers(told):
     counts = re.findall(r"^ +(\d+) hello from (v\d)$", told, re.MULTILINE)[4:6]
     assert {name for _, name in counts} == {"v1", "v2"}  # each worker takes its own turns
     assert sum(int(number) for number, _ in counts) == 10
+
+
+def test_a_rollout_goes_through_its_steps_and_the_new_version_has_everything(told):
+    first, second = re.findall(r"^shop/web .*(running|promoting|succeeded)", told, re.MULTILINE)[-2:]
+    assert (first, second) == ("running", "succeeded")
+    assert "hello from v2" in told.splitlines()[-40:][0:40] or "hello from v2" in told
 
 
 def test_the_policy_puts_idle_ports_to_sleep(told):

@@ -176,3 +176,25 @@ async def postgres(folder: Path) -> AsyncIterator[int]:
         command += ["-c", "fsync=off", "-c", "max_connections=50"]
         async with _server(command, port, folder / "postgres.log") as given:
             yield given
+
+
+@contextlib.asynccontextmanager
+async def prometheus(folder: Path, target: int) -> AsyncIterator[int]:
+    """Run a Prometheus that scrapes a port of 127.0.0.1 five times a second; give its port.
+
+    It has scraped twice when it is given, so that rates have something to go by.
+    """
+    port = ports.block(1)
+    (folder / "prometheus.yml").write_text(
+        f"""
+global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}
+scrape_configs:
+  - job_name: service
+    static_configs: [{{targets: ["127.0.0.1:{target}"]}}]
+"""
+    )
+    command = [need("prometheus"), f"--config.file={folder}/prometheus.yml"]
+    command += [f"--storage.tsdb.path={folder}/data", f"--web.listen-address=127.0.0.1:{port}"]
+    async with _server(command, port, folder / "prometheus.log") as given:
+        await asyncio.sleep(1.5)
+        yield given

@@ -1,0 +1,107 @@
+"""A daemon that dies in the middle of a rollout: the next one never gives the canary more."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from tests.e2e.canaries import (
+    CANARY,
+    NAME,
+    canary_document,
+    command,
+    rollout,
+    until_state,
+    versions,
+)
+from tests.e2e.daemon import Daemon
+
+QUICK = {"every": "200ms", "checks": []}
+STEPS = [{"weight": 10, "hold": "0s"}, {"pause": True}, {"weight": 40, "hold": "1h"}]
+
+
+async def waiting(daemon: Daemon) -> None:
+    await until_state(daemon, "waiting")
+
+
+async def running(daemon: Daemon) -> None:
+    await command(daemon, "start")
+    await until_state(daemon, "paused")
+    await command(daemon, "resume")
+    await until_state(daemon, "running", step=3)
+
+
+async def paused(daemon: Daemon) -> None:
+    await command(daemon, "start")
+    await until_state(daemon, "paused")
+
+
+async def promoting(daemon: Daemon) -> None:
+    await running(daemon)
+    await command(daemon, "promote")
+    assert (await rollout(daemon))["state"] in ("promoting", "succeeded")
+
+
+async def succeeded(daemon: Daemon) -> None:
+    await promoting(daemon)
+    await until_state(daemon, "succeeded")
+
+
+async def aborted(daemon: Daemon) -> None:
+    await running(daemon)
+    await command(daemon, "abort")
+    await until_state(daemon, "aborted")
+
+
+async def rolled_back(daemon: Daemon) -> None:
+    await succeeded(daemon)
+    await command(daemon, "rollback")
+    await until_state(daemon, "rolled_back")
+
+
+@pytest.mark.parametrize("start", ["manual", "auto"])
+@pytest.mark.parametrize(
+    "reach", [waiting, running, paused, promoting, succeeded, aborted, rolled_back]
+)
+async def test_after_a_kill_the_canary_gets_no_more_than_in_the_step_it_was_in(
+    folder, reach, start
+):
+    """The document says 0 for the canary, so the next daemon begins again, from the beginning."""
+    async with versions() as (one, two):
+        first = {"steps": STEPS, "analysis": QUICK, "start": "manual"}
+        doc = canary_document(one, two, first)
+        daemon = Daemon(folder, doc, fails_to_stop=True)
+        async with daemon:
+            await reach(daemon)
+            was = await rollout(daemon)
+            step_weight = max(was["weight"], 10)
+            os.kill(daemon.pid, signal.SIGKILL)
+            await daemon.wait_end()
+        doc["tenants"]["acme"]["listeners"]["web"]["rollout"]["start"] = start
+        async with Daemon(folder, doc) as after:
+            for _ in range(20):
+                view = await rollout(after)
+                split = (await after.listener(NAME))["split"]
+                assert split[CANARY] <= step_weight, view
+                assert view["weight"] <= step_weight, view
+                await asyncio.sleep(0.05)
+            assert view["state"] == ("waiting" if start == "manual" else "paused"), view
+            assert view["weight"] == (0 if start == "manual" else 10)
+
+
+async def test_a_document_that_says_what_a_rollout_reached_is_taken_up_from_there(run_daemon):
+    async with versions() as (one, two):
+        doc = canary_document(one, two, {"steps": STEPS, "analysis": QUICK})
+        web = doc["tenants"]["acme"]["listeners"]["web"]
+        web["split"] = {"web-v1": 60, "web-v2": 40}
+        async with run_daemon(doc) as daemon:
+            view = await until_state(daemon, "running")
+            assert (view["step"], view["weight"]) == (3, 40)
+            web["split"] = {"web-v1": 0, "web-v2": 100}
+            await command(daemon, "abort")
+            daemon.write(doc)
+            await asyncio.sleep(2)
+            assert (await daemon.listener(NAME))["split"] == {"web-v1": 0, "web-v2": 100}
