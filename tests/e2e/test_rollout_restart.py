@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 
@@ -20,7 +21,7 @@ from tests.e2e.canaries import (
 from tests.e2e.daemon import Daemon
 
 QUICK = {"every": "200ms", "checks": []}
-STEPS = [{"weight": 10, "hold": "0s"}, {"pause": True}, {"weight": 40, "hold": "1h"}]
+STEPS = [{"weight": 10, "hold": "100ms"}, {"pause": True}, {"weight": 40, "hold": "1h"}]
 
 
 async def waiting(daemon: Daemon) -> None:
@@ -62,9 +63,20 @@ async def rolled_back(daemon: Daemon) -> None:
     await until_state(daemon, "rolled_back")
 
 
-@pytest.mark.parametrize("start", ["manual", "auto"])
+STATES = (waiting, running, paused, promoting, succeeded, aborted, rolled_back)
+QUICKLY = {(running, "auto"), (promoting, "auto"), (aborted, "manual")}
+
+
 @pytest.mark.parametrize(
-    "reach", [waiting, running, paused, promoting, succeeded, aborted, rolled_back]
+    ("reach", "start"),
+    [
+        pytest.param(
+            *one,
+            id=f"{one[0].__name__}-{one[1]}",
+            marks=() if one in QUICKLY else [pytest.mark.trial],
+        )
+        for one in itertools.product(STATES, ("manual", "auto"))
+    ],
 )
 async def test_after_a_kill_the_canary_gets_no_more_than_in_the_step_it_was_in(
     folder, reach, start
