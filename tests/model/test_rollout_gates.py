@@ -107,6 +107,19 @@ def test_looks_go_on_while_a_gate_is_asked_and_a_failure_withdraws_the_question(
     assert play.look(resets="failed").phase is Phase.ROLLED_BACK
 
 
+def test_a_look_that_is_due_does_not_withdraw_the_question():
+    play = playing(gated("before_step", steps=TWO)).look().wait(90.0)
+    assert play.progress.gate == "before_step"
+    assert play.wishes == ()
+    assert play.answer().progress.step == 1
+
+
+def test_a_promotion_that_was_let_through_is_not_asked_for_again():
+    play = playing(gated("before_promotion", steps=(weight(5),))).look().answer()
+    assert play.phase is Phase.PROMOTING
+    assert play.look().phase is Phase.SUCCEEDED
+
+
 def test_a_gate_that_says_no_until_the_deadline_is_a_verdict_on_a_step():
     play = playing(gated("before_step", steps=TWO, checks=(), deadline_s=90.0)).wait(60.0)
     play.answer("closed").wait(60.0).answer("closed").wait(30.0)

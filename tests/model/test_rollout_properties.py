@@ -129,7 +129,7 @@ def happens(play: Play, what, arg) -> None:
 
 
 @given(specs, st.integers(0, 99), stories)
-@settings(max_examples=400)
+@settings(max_examples=200)
 def test_weight_and_preview_and_events_fit_the_phase_whatever_happens(of, found, story):
     play = Play(of, found)
     for what, arg in story:
@@ -167,7 +167,7 @@ def test_weight_and_preview_and_events_fit_the_phase_whatever_happens(of, found,
 
 
 @given(specs, st.integers(0, 99), stories)
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_before_it_is_due_a_timer_changes_nothing(of, found, story):
     play = Play(of, found)
     for what, arg in story:
@@ -188,7 +188,7 @@ def test_before_it_is_due_a_timer_changes_nothing(of, found, story):
 
 
 @given(specs, st.integers(0, 99), stories)
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_one_that_begins_again_never_gives_more_than_the_step_it_was_in(of, found, story):
     """The split found is the declared one, or one that a rollout has promoted."""
     play = Play(of, found)
@@ -264,7 +264,7 @@ def test_a_canary_that_always_fails_is_rolled_back_in_the_first_step_that_looks(
 
 
 @given(specs, st.integers(0, 99), stories, results, st.sampled_from(["open", "closed"]))
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_whatever_happened_it_ends_or_waits_for_a_person(of, found, story, result, answer):
     if result == "no_data":
         of = replace(of, no_traffic="pass")
@@ -279,7 +279,7 @@ def test_whatever_happened_it_ends_or_waits_for_a_person(of, found, story, resul
 
 
 @given(specs, st.integers(0, 99), stories)
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_judges_that_cannot_be_reached_never_end_a_rollout(of, found, story):
     play = Play(of, found)
     for what, arg in story:
