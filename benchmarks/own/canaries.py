@@ -12,7 +12,7 @@ from tenantproxy.model.sides import NO_TIMES, TIME_BOUNDS_S, Side
 _MEDIANS_S = (0.04, 0.4)
 _WIDTHS = (0.6, 1.0)
 _SLOW = 0.03
-"""Times to the first byte: most about 40 ms, 3 in 100 about ten times as much, with a tail to 4 s."""
+"""Times to the first byte: most about 40 ms, 3 in 100 about 400 ms, with a tail to 4 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,9 @@ class Kind:
     """Points more of its connections are reset."""
     slower: float = 1.0
     """So many times as long to the first byte."""
+
+
+ALIKE = Kind()
 
 
 @dataclass(slots=True)

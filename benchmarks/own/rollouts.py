@@ -2,19 +2,16 @@
 
 The judgement and the state machine are those of the program; only the traffic
 is drawn by chance, from seeds, so that a run can be repeated to the last digit.
-`python -m benchmarks.own.rollouts` prints the tables of docs/judgement.md.
+Results: docs/judgement.md.
 """
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
-from benchmarks.own.canaries import Kind, Weather, interval, together
-from benchmarks.own.figures import Figure
+from benchmarks.own.canaries import ALIKE, Kind, Weather, interval, together
 from tenantproxy.model.judgement import Window, judge
 from tenantproxy.model.rollout import NewWindow, Phase, Progress, Signals, advance, begin, due_s
 from tenantproxy.model.rollout_spec import DEFAULT_CHECKS, Analysis, RolloutSpec, SignalCheck, Step
@@ -39,7 +36,7 @@ STRICT = (
 class Case:
     """Rollouts of one kind."""
 
-    kind: Kind = Kind()
+    kind: Kind = ALIKE
     samples: int = 500
     """Connections of the canary in a step, whatever its weight."""
     looks: int = 5
@@ -69,7 +66,7 @@ class Outcome:
     canary: int
     """Connections that the canary had had in that step."""
     hurt: float
-    """Share of the step's connections that the canary failed."""
+    """Share of the step's connections that the canary failed, or all of its own if it is slow."""
     reason: str = ""
 
     @property
@@ -106,16 +103,14 @@ def roll(case: Case, seed: int) -> Outcome:
         before = progress
         progress, wishes = advance(spec, before, signals, now_s)
         if progress.phase in {Phase.ROLLING_BACK, Phase.ROLLED_BACK}:
-            return _caught(before, progress, step)
+            return _caught(case, before, progress, step)
         if any(isinstance(wish, NewWindow) for wish in wishes):
             step = recent = Window(NOTHING, NOTHING)
         now_s, was_s = _next_s(spec, progress, now_s), now_s
         if now_s > was_s:
             came = _traffic(case, weather, progress.weight, (now_s - was_s) / EVERY_S)
             step, recent = (
-                Window(
-                    together(window.stable, came.stable), together(window.canary, came.canary)
-                )
+                Window(together(window.stable, came.stable), together(window.canary, came.canary))
                 for window in (step, recent)
             )
     return Outcome(progress.phase, 0, 0, 0, 0.0)
@@ -130,14 +125,15 @@ def _traffic(case: Case, weather: Weather, weight: int, intervals: float) -> Win
     weather.change(case.failures)
     canary = case.samples / case.looks * intervals
     stable = canary * (100 - weight) / weight
-    return Window(interval(weather, Kind(), stable), interval(weather, case.kind, canary))
+    return Window(interval(weather, ALIKE, stable), interval(weather, case.kind, canary))
 
 
-def _caught(before: Progress, after: Progress, step: Window) -> Outcome:
+def _caught(case: Case, before: Progress, after: Progress, step: Window) -> Outcome:
     every = [side.opened + side.failed for side in (step.canary, step.stable)]
     failed = step.canary.failed + step.canary.resets + step.canary.silent
+    hurt = every[0] if case.kind.slower > 1 else failed
     return Outcome(
-        after.phase, before.step + 1, before.looks + 1, every[0], failed / sum(every), after.reason
+        after.phase, before.step + 1, before.looks + 1, every[0], hurt / sum(every), after.reason
     )
 
 
