@@ -193,7 +193,7 @@ async def test_a_rollout_that_is_put_begins_and_one_that_is_taken_away_ends(pair
         await running.put_rollout(key(), PLAN, dry_run=True)
         assert running.rollouts("acme") == []
         [line] = await running.put_rollout(key(), PLAN)
-        assert (line.kind, line.name) == ("listener", "acme/web")
+        assert (line.kind, line.name) == ("rollout", "acme/web")
         assert [view.key for view in running.rollouts("acme")] == [key()]
         assert [view.weight for view in running.rollout_snapshots()] == [25]
         assert running.listener(key()).spec.split == IN_FORCE
