@@ -287,8 +287,8 @@ class Pump:
             return
         half.eof = True
         peer, flow = half.peer, half.flow
-        if flow.sample is not None and half is flow.server:
-            flow.sample.server_said_fin(flow)
+        if flow.sample is not None:
+            flow.sample.said_fin(flow, half)
         if peer.eof and half.pending is None and not (peer.sealed and self._finish(peer)):
             self.end(flow, _DONE)
             return

@@ -13,7 +13,7 @@ from bisect import bisect_left
 from tenantproxy.clock import monotonic_s
 from tenantproxy.dataplane import counters
 from tenantproxy.dataplane.counters import Signal
-from tenantproxy.dataplane.flow import Flow, waiting
+from tenantproxy.dataplane.flow import Flow, Half, waiting
 from tenantproxy.dataplane.relay.tcp_info import TcpInfo, written
 from tenantproxy.model.sides import BYTE_BOUNDS, TIME_BOUNDS_S
 
@@ -61,7 +61,7 @@ class Signals:
 class Sample:
     """One established connection. Ends with one call of `ended` or `taken_back`."""
 
-    __slots__ = ("_fin_s", "_first", "_signals")
+    __slots__ = ("_client_ended", "_fin_s", "_first", "_signals")
 
     def __init__(self, signals: Signals) -> None:
         self._signals = signals
@@ -69,15 +69,20 @@ class Sample:
         """Its age when the server said FIN."""
         self._first = False
         """The server said FIN before the client did."""
+        self._client_ended = False
+        """The client said FIN. `Half.eof` says less: that nothing more will be read."""
 
     def heard(self, took_s: float) -> None:
         """Count the time from connected to the server's first byte."""
         self._signals.cells[_FIRST_BYTE + bisect_left(TIME_BOUNDS_S, took_s)] += 1
 
-    def server_said_fin(self, flow: Flow) -> None:
-        """Remember when, and whether the client had not; it is counted at the end."""
-        self._fin_s = monotonic_s() - flow.at_s
-        self._first = not flow.client.eof
+    def said_fin(self, flow: Flow, half: Half) -> None:
+        """Remember who said FIN, and when the server did; it is counted at the end."""
+        if half is flow.client:
+            self._client_ended = True
+        else:
+            self._fin_s = monotonic_s() - flow.at_s
+            self._first = not self._client_ended
 
     def reset(self) -> None:
         """Count a reset by the server; `ended` does that by itself."""
@@ -111,7 +116,7 @@ class Sample:
         if word == _UPSTREAM_RESET:
             # Who only says FIN, as TCP health checks do, is answered with an RST by many a
             # server that is well.
-            if sent or answered or flow.unsent or not flow.client.eof:
+            if sent or answered or flow.unsent or not self._client_ended:
                 cells[_RESETS] += 1
         elif not answered and (word == _LATE or (sent and self._fin_s < 0)):
             # It would have taken longer. Without these a server that hangs had no samples.
@@ -136,11 +141,11 @@ class Sample:
         client, server = flow.client, flow.server
         assert server is not None  # noqa: S101 - for the type checker
         # Whoever says FIN last ends the flow: that one is not passed on.
-        passed_on = client.eof and not server.broken and not self._first
+        passed_on = self._client_ended and not server.broken and not self._first
         try:
             if server.sealed:
                 info = TcpInfo(client.sock)
-                sent = info.received - waiting(client.fd) - (client.eof and not server.broken)
+                sent = info.received - waiting(client.fd) - self._client_ended
                 got = written(client.sock, info) - (self._first and not client.broken)
             else:
                 info = TcpInfo(server.sock)

@@ -7,9 +7,11 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from tenantproxy.dataplane import messages as m
 from tenantproxy.dataplane.channel import Channel, channel_pair
@@ -23,9 +25,11 @@ from tenantproxy.dataplane.counters import (
     Listener,
     Route,
     Upstream,
+    side_of,
 )
 from tenantproxy.dataplane.engine import Engine
 from tenantproxy.dataplane.peers import Peers
+from tenantproxy.model.sides import Side
 
 SMALL = Capacity(listeners=64, routes=64, upstreams=64, endpoints=512, signals=8)
 HOST = "127.0.0.1"
@@ -171,13 +175,24 @@ def upstream(number: int, *ports: int, **changes: object) -> m.UpstreamOrder:
     return m.UpstreamOrder(**fields)  # type: ignore[arg-type]
 
 
-def listener(number: int, weights: dict[int, int], **changes: object) -> m.ListenerOrder:
-    """Return an order for a listener; route blocks are `8 * number + upstream`."""
+def listener(
+    number: int,
+    weights: dict[int, int],
+    *,
+    signals: Mapping[int, int] = MappingProxyType({}),
+    **changes: object,
+) -> m.ListenerOrder:
+    """Return an order for a listener; route blocks are `8 * number + upstream`.
+
+    `signals` are the signal blocks of routes, by upstream.
+    """
     fields: dict[str, object] = {
         "id": number,
         "block": number,
         "name": f"tenant/listener-{number}",
-        "routes": tuple(m.RouteOrder(u, w, 8 * number + u) for u, w in weights.items()),
+        "routes": tuple(
+            m.RouteOrder(u, w, 8 * number + u, signals.get(u, -1)) for u, w in weights.items()
+        ),
         "idle_timeout_s": 3600.0,
         "hold": 100,
         "hold_s": 0.0,
@@ -222,6 +237,10 @@ class Books:
     def upstream(self, word: Upstream, number: int = 1) -> int:
         return self.counters.upstream(number)[word]
 
+    def side(self, block: int = 1) -> Side:
+        """Return what a signal block counts."""
+        return side_of(self.counters.signals(block))
+
     def histogram(self, first: Upstream, number: int = 1) -> int:
         """Return how many observations a histogram has."""
         return sum(self.counters.upstream(number)[first : first + 15])
@@ -251,7 +270,7 @@ class Rig(Sockets):
         self.order(m.OpenListeners((order,)), sock.fileno())
         return port_of(sock)
 
-    def serve(self, **changes: object) -> tuple[int, socket.socket]:
+    def serve(self, **changes: Any) -> tuple[int, socket.socket]:
         """Open listener 1 to one server; return the proxy's port and the server's socket."""
         server = self.listening()
         self.upstreams(upstream(1, port_of(server)))
