@@ -57,7 +57,7 @@ class Changing(Looking):
                 f"the `proxy` part cannot be changed by the API: {names}",
                 hint="change the daemon's own document; what is read at start waits for a restart",
             )
-        return await self._change(self._written(document.tenants), dry_run=dry_run)
+        return await self._change(self._written(dict(document.tenants)), dry_run=dry_run)
 
     def diff(self, document: Document) -> list[Change]:
         lines = changes(delta(self._declared, self._written(document.tenants)))
@@ -103,11 +103,13 @@ class Changing(Looking):
         _no_preview(key)
         return await self._change(edit.with_rollout(self._declared, key, rollout), dry_run=dry_run)
 
-    async def command_rollout(self, key: ListenerKey, command: Command) -> RolloutView:
+    async def command_rollout(
+        self, key: ListenerKey, command: Command, *, dry_run: bool = False
+    ) -> RolloutView:
         async with self._one_change:
             self._still_up()
             edit.listener(self._declared, key)
-            self._rollouts.command(key, command)
+            self._rollouts.command(key, command, dry_run=dry_run)
             return self._rollouts.view(key)
 
     # One port ----------------------------------------------------------------------------

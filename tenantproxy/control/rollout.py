@@ -101,14 +101,18 @@ class Rollout:
         self._safely(lambda: self.split.carry(self.progress.attempt))
         self._arm()
 
-    def command(self, command: Command) -> None:
+    def command(self, command: Command, *, dry_run: bool = False) -> None:
         """Do what a person says; weights are out when this returns.
+
+        With `dry_run` nothing is done but to see whether it fits.
 
         Raises:
             Conflict: it does not fit the phase; nothing has changed.
         """
         now_s = clock.monotonic_s()
         after = advance(self.spec, self._base(command, now_s), self._signals(command), now_s)
+        if dry_run:
+            return
         self._broken = False
         try:
             self._become(*after, now_s)

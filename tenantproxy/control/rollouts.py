@@ -56,14 +56,16 @@ class Rollouts:
             f"is {one.progress.phase} ({one.progress.reason})"
         )
 
-    def command(self, key: ListenerKey, command: Command) -> None:
+    def command(self, key: ListenerKey, command: Command, *, dry_run: bool = False) -> None:
         """Start, pause, resume, promote, abort or roll back; weights are out when this returns.
+
+        With `dry_run` it is only held against the phase.
 
         Raises:
             NotFound: the listener has no rollout.
             Conflict: it does not fit the phase; nothing has changed.
         """
-        self._one(key).command(command)
+        self._one(key).command(command, dry_run=dry_run)
 
     def view(self, key: ListenerKey) -> RolloutView:
         """Return one as it is now.

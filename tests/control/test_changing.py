@@ -8,7 +8,7 @@ import pytest
 from tenantproxy.errors import Conflict, GoingDown, NotFound, RolloutOwnsSplit
 from tenantproxy.model.lifecycle import State
 from tenantproxy.model.rollout import Phase
-from tenantproxy.model.rollout_spec import RolloutSpec, Step
+from tenantproxy.model.rollout_spec import Analysis, RolloutSpec, Step
 from tenantproxy.model.spec import Document, SplitMember
 from tests.control.support import (
     ask,
@@ -89,6 +89,11 @@ async def test_whoever_reads_the_split_in_force_and_writes_it_back_changes_nothi
         assert await running.put_tenant(document.tenants["acme"]) == []
         assert declared(running).split == (SplitMember("v1", 1),)
         assert running.listener(key()).spec.split == IN_FORCE
+
+
+async def test_a_change_that_changes_nothing_may_be_tried(pair):
+    async with rolling(pair) as running:
+        assert await running.put_document(running.document(), dry_run=True) == []
 
 
 async def test_the_split_itself_is_not_set_to_what_it_is_just_now(pair):
@@ -188,7 +193,7 @@ async def test_a_rollout_that_is_put_begins_and_one_that_is_taken_away_ends(pair
         await running.put_rollout(key(), PLAN, dry_run=True)
         assert running.rollouts("acme") == []
         [line] = await running.put_rollout(key(), PLAN)
-        assert (line.kind, line.name) == ("listener", "acme/web")
+        assert (line.kind, line.name) == ("rollout", "acme/web")
         assert [view.key for view in running.rollouts("acme")] == [key()]
         assert [view.weight for view in running.rollout_snapshots()] == [25]
         assert running.listener(key()).spec.split == IN_FORCE
@@ -205,8 +210,19 @@ async def test_a_command_is_done_when_it_is_answered(pair):
         assert running.listener(key()).spec.split == (SplitMember("v1", 100), SplitMember("v2", 0))
 
 
+async def test_a_command_that_is_only_tried_is_held_against_the_phase(pair):
+    async with rolling(pair) as running:
+        view = await running.command_rollout(key(), "abort", dry_run=True)
+        assert view.phase is Phase.RUNNING
+        assert running.listener(key()).spec.split == IN_FORCE
+        with pytest.raises(Conflict):
+            await running.command_rollout(key(), "resume", dry_run=True)
+
+
 async def test_a_promotion_makes_the_document_say_what_is(pair):
-    plan = RolloutSpec("v1", "v2", (Step("weight", 25),), no_traffic="pass")
+    quick = Analysis(every_s=0.1)
+    steps = (Step("weight", 25, hold_s=60.0),)
+    plan = RolloutSpec("v1", "v2", steps, analysis=quick, no_traffic="pass")
     async with rolling(pair, plan) as running:
         await running.command_rollout(key(), "promote")
         await until(lambda: running.rollout(key()).phase is Phase.SUCCEEDED)

@@ -109,7 +109,7 @@ def test_whoever_had_a_share_keeps_one(weights, percent):
 
 
 @given(
-    st.dictionaries(names, st.integers(0, MAX_WEIGHT // 100), min_size=1).filter(
+    st.dictionaries(names, st.integers(0, MAX_WEIGHT // 200), min_size=1).filter(
         lambda split: sum(split.values()) > 0
     ),
     percents,
@@ -170,7 +170,7 @@ def test_what_is_found_of_the_canary_is_rounded_up(split, percent):
     assert found_weight(members(*split), "v1", "v2") == percent
 
 
-@given(st.dictionaries(names, st.integers(1, MAX_WEIGHT // 100), min_size=5), percents)
+@given(st.dictionaries(names, st.integers(1, MAX_WEIGHT // 200), min_size=5), percents)
 def test_what_was_given_is_found_again(weights, percent):
     assert found_weight(shares(as_split(weights), "v1", "v2", percent), "v1", "v2") == percent
 
