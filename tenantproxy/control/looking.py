@@ -116,7 +116,7 @@ class Looking:
         return self._rollouts.view(key)
 
     def rollout_snapshots(self) -> Iterable[RolloutView]:
-        return self._rollouts.views()
+        return self._rollouts.snapshots()
 
     def policies(self) -> Sequence[PolicySpec]:
         return self._keeper.policies

@@ -66,7 +66,6 @@ class RolloutSplit:
         """
         declared = self._hands.declared(self._key)
         self._declare(self.before or shares(declared, self._spec.stable, self._spec.canary, 0))
-        self.before = None
 
     def release(self) -> None:
         """Let what is declared be in force, whatever it is; `carry` then."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tenantproxy.control.hands import Hands
 from tenantproxy.model.derive import PREVIEW
 from tenantproxy.model.judgement import Window
-from tenantproxy.model.sides import NOTHING, Side
+from tenantproxy.model.sides import NOTHING
 from tenantproxy.model.spec import ListenerKey
 
 _EMPTY = Window(NOTHING, NOTHING)
@@ -28,11 +28,11 @@ class Windows:
         self._counted: dict[ListenerKey, tuple[str, ...]] = {}
         self._step_began: Window | None = None
         self._looked = _EMPTY
-        self._main_began = NOTHING
-        """Of the canary at the listener itself, whatever its side is."""
+        self._main_began = 0
+        """Connections of the canary at the listener itself, whatever its side is."""
         self._kept = _EMPTY
         """What there was when nobody looked any more."""
-        self._kept_main = NOTHING
+        self._kept_main = 0
         self.canary_key = key
         """The listener whose connections are the canary's side."""
 
@@ -68,30 +68,29 @@ class Windows:
 
     def step(self) -> Window:
         """Return what came since the step began; after `keep` what there was then."""
-        if self._step_began is None:
-            return self._kept
-        return _between(self._step_began, self._now())
+        began = self._step_began
+        return self._kept if began is None else _between(began, self._now())
 
     def seen(self) -> float | None:
         """Return the canary's share of the listener's connections in this step."""
-        canary = self._kept_main
-        if self._step_began is not None:
-            canary = self._main().since(self._main_began)
-        total = self.step().stable.opened + canary.opened
-        return canary.opened / total if total else None
+        began, canary, stable = self._step_began, self._kept_main, self._kept.stable.opened
+        if began is not None:
+            canary = self._main() - self._main_began
+            stable = self._hands.side(self._key, self._stable).opened - began.stable.opened
+        return canary / (stable + canary) if stable + canary else None
 
     def keep(self) -> None:
         """Let the window of the step be as it is now: what comes later says nothing of it."""
         if self._step_began is not None:
-            self._kept, self._kept_main = self.step(), self._main().since(self._main_began)
+            self._kept, self._kept_main = self.step(), self._main() - self._main_began
             self._step_began = None
 
     def _now(self) -> Window:
         side = self._hands.side
         return Window(side(self._key, self._stable), side(self.canary_key, self._canary))
 
-    def _main(self) -> Side:
-        return self._hands.side(self._key, self._canary)
+    def _main(self) -> int:
+        return self._hands.side(self._key, self._canary).opened
 
 
 def _between(began: Window, now: Window) -> Window:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Iterator
 
 from tenantproxy.control.events import Events
 from tenantproxy.control.hands import Hands
@@ -79,6 +80,14 @@ class Rollouts:
         """Return them by the name of their listener, of one tenant or of all."""
         keys = sorted(key for key in self._all if tenant in (None, key.tenant))
         return [self.view(key) for key in keys]
+
+    def snapshots(self) -> Iterator[RolloutView]:
+        """Return an iterator over all; each is as it is when it is asked for.
+
+        Another thread may do that: a view is read in one go from values that are replaced whole.
+        """
+        rollouts = list(self._all.values())
+        return (view_of(one, self._means.hands) for one in rollouts)
 
     async def close(self) -> None:
         """Stop deciding; when this returns nothing is asked any more, and weights stay."""

@@ -7,6 +7,7 @@ control process reads them; a window is the difference of two readings.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import sub
 
 TIME_BOUNDS_S = tuple(
     round(mantissa * 10.0**exponent, 9)
@@ -62,7 +63,7 @@ class Side:
             self.resets - before.resets,
             self.silent - before.silent,
             *(
-                tuple(now - was for now, was in zip(mine, its, strict=True))
+                tuple(map(sub, mine, its))
                 for mine, its in zip(self.histograms, before.histograms, strict=True)
             ),
         )

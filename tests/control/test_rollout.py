@@ -276,9 +276,9 @@ async def test_a_look_is_made_when_it_is_due_and_judged_in_the_same_turn(scene, 
 async def test_a_look_waits_for_all_judges_and_there_are_never_two(scene, machine):
     scene.judges.go.clear()
     running(scene, machine, spec=plan(preview=None, analysis=OUTSIDE), look_at_s=soon())
-    machine.due = lambda progress: soon(-1.0)
+    machine.due = lambda progress: soon(0.01)
     await until(lambda: scene.judges.asked)
-    await asyncio.sleep(0.05)
+    await until(lambda: len(machine.calls) > 5)
     [(name, about)] = scene.judges.asked
     assert name == "qa"
     assert (about.tenant, about.listener, about.stable, about.canary) == ("acme", "web", "v1", "v2")
@@ -290,6 +290,17 @@ async def test_a_look_waits_for_all_judges_and_there_are_never_two(scene, machin
     await until(lambda: scene.one().counts["qa", "passed"])
     [look] = [signals.look for signals in machine.calls if signals.look is not None]
     assert [finding.check for finding in look] == ["endpoints", "qa"]
+
+
+async def test_nobody_hurries_while_judges_are_waited_for(scene, machine):
+    scene.judges.go.clear()
+    machine.due = lambda progress: soon(-1.0)
+    running(scene, machine, spec=plan(preview=None, analysis=OUTSIDE), look_at_s=soon())
+    await until(lambda: scene.judges.asked)
+    calls = len(machine.calls)
+    await asyncio.sleep(0.1)
+    assert len(machine.calls) == calls
+    assert scene.one()._timer is None
 
 
 async def test_answers_that_come_after_the_step_are_dropped(scene, machine):

@@ -243,6 +243,16 @@ async def test_they_are_shown_by_name_and_by_tenant(scene):
     assert scene.rollouts.views("globex") == []
 
 
+async def test_snapshots_may_be_taken_by_another_thread_while_listeners_go(scene):
+    other = ListenerKey("acme", "api")
+    scene.put(web(plan(**MANUAL)))
+    scene.put(web(plan(**MANUAL), name="api"), other)
+    shown = scene.rollouts.snapshots()
+    scene.put(web(plan(**MANUAL), name="new"), ListenerKey("acme", "new"))
+    views = await asyncio.to_thread(list, shown)
+    assert [view.key for view in views] == [KEY, other]
+
+
 async def test_a_listener_without_a_rollout_has_none_to_command(scene):
     with pytest.raises(NotFound, match="listener acme/web has no rollout"):
         scene.rollouts.command(KEY, "start")
