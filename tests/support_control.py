@@ -26,6 +26,9 @@ from tenantproxy.model.checks import check_tenant
 from tenantproxy.model.delta import Change, changes
 from tenantproxy.model.layers import Unit
 from tenantproxy.model.lifecycle import State
+from tenantproxy.model.rollout import Command
+from tenantproxy.model.rollout_spec import RolloutSpec
+from tenantproxy.model.rollout_view import RolloutView
 from tenantproxy.model.spec import (
     Connections,
     Document,
@@ -51,6 +54,7 @@ from tenantproxy.model.views import (
     UpstreamView,
     WorkerView,
 )
+from tests.support_rollouts import Rollouts
 
 PUMP = RelayView("pump", "asked for the pump")
 EMPTY = Histogram((0,) * (len(BUCKETS_S) + 1), 0.0)
@@ -110,6 +114,11 @@ class MemoryControl:
             WorkerView(0, 4711, "ready", 0, 0.001, 3, clock.wall_s(), relay=PUMP),
         )
         self.policy_actions: dict[tuple[str, str], int] = {}
+        self.rolling = Rollouts()
+        self.looked = 0
+        """How often a single rollout was asked for."""
+        self.in_force: dict[ListenerKey, tuple[SplitMember, ...]] = {}
+        """Splits as rollouts have moved them; what is declared stays."""
         self.log = Events()
         self.history = History(self.log)
         self._policies = tuple(policies)
@@ -176,6 +185,8 @@ class MemoryControl:
 
     def listener(self, key: ListenerKey) -> ListenerView:
         spec = edit.listener(self._desired.tenants, key)
+        if key in self.in_force:
+            spec = replace(spec, split=self.in_force[key])
         port, source = self._ports[key], self._source(Unit("listener", *key))
         split = "api" if Unit("split", *key) in self._desired.overlay else source
         return ListenerView(
@@ -234,6 +245,17 @@ class MemoryControl:
             for one in tenant.upstreams.values()
         )
 
+    def rollouts(self, tenant: str | None = None) -> list[RolloutView]:
+        found = [one for one in self.rolling.all() if tenant in (None, one.key.tenant)]
+        return sorted(found, key=lambda one: one.key)
+
+    def rollout(self, key: ListenerKey) -> RolloutView:
+        self.looked += 1
+        return self.rolling.one(key)
+
+    def rollout_snapshots(self) -> Iterable[RolloutView]:
+        return self.rolling.all()
+
     def policies(self) -> Sequence[PolicySpec]:
         return self._policies
 
@@ -283,6 +305,21 @@ class MemoryControl:
     ) -> list[Change]:
         return self._change(edit.with_split(self._desired.tenants, key, split), dry_run=dry_run)
 
+    async def put_rollout(
+        self, key: ListenerKey, rollout: RolloutSpec | None, *, dry_run: bool = False
+    ) -> list[Change]:
+        spec = replace(edit.listener(self._desired.tenants, key), rollout=rollout)
+        return self._change(edit.with_listener(self._desired.tenants, spec), dry_run=dry_run)
+
+    async def command_rollout(
+        self, key: ListenerKey, command: Command, *, dry_run: bool = False
+    ) -> RolloutView:
+        after = self.rolling.command(key, command, dry_run=dry_run)
+        if not dry_run:
+            about = f"listener/{key.listener}"
+            self.log.add(f"rollout_{after.phase}", after.reason, tenant=key.tenant, about=about)
+        return after
+
     # One port ------------------------------------------------------------
 
     async def open(self, key: ListenerKey) -> ListenerView:
@@ -325,6 +362,7 @@ class MemoryControl:
             self.history.applied(lines, source)
         self._desired.commit(candidate)
         for key, (_, new) in candidate.found.listeners.items():
+            self.rolling.follow(key, None if new is None else new.rollout)
             if new is None:
                 self._ports.pop(key)
                 continue

@@ -9,11 +9,10 @@ was checked is the one that is replaced.
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiohttp import web
 
 from tenantproxy.admin import views
+from tenantproxy.admin.answers import deleted, rehearsed, written
 from tenantproxy.admin.api import (
     Api,
     connections,
@@ -27,7 +26,8 @@ from tenantproxy.admin.api import (
 )
 from tenantproxy.admin.bodies import read_document, read_object
 from tenantproxy.admin.etag import check, conditional
-from tenantproxy.admin.looking import reply_diff
+from tenantproxy.admin.looking import reply_diff, shown_listener
+from tenantproxy.admin.phases import phase_of
 from tenantproxy.admin.versions import (
     document_version,
     listener_version,
@@ -53,11 +53,11 @@ async def put_tenant(api: Api, request: web.Request) -> web.StreamResponse:
     check(request, tag)
     changes = await api.control.put_tenant(spec, dry_run=dry)
     if dry:
-        return _dry(changes)
+        return rehearsed(changes)
     note(request, changes)
     view = await api.aside.run(api.control.tenant, name)
-    shown = await api.aside.run(views.whole_tenant, view)
-    return _written(shown, changes, created=tag is None, tag=await tenant_version(api, name))
+    shown = await api.aside.run(views.whole_tenant, view, owner(api, name))
+    return written(shown, changes, created=tag is None, tag=await tenant_version(api, name))
 
 
 async def delete_tenant(api: Api, request: web.Request) -> web.StreamResponse:
@@ -65,7 +65,7 @@ async def delete_tenant(api: Api, request: web.Request) -> web.StreamResponse:
     owner(api, name)
     check(request, await tenant_version(api, name))
     changes = await api.control.delete_tenant(name, connections=how, dry_run=dry)
-    return _deleted(request, changes, dry=dry)
+    return deleted(request, changes, dry=dry)
 
 
 # Listeners -----------------------------------------------------------------
@@ -79,10 +79,10 @@ async def put_listener(api: Api, request: web.Request) -> web.StreamResponse:
     check(request, tag)
     changes = await api.control.put_listener(spec, dry_run=dry)
     if dry:
-        return _dry(changes)
+        return rehearsed(changes)
     note(request, changes)
-    shown = views.whole_listener(api.control.listener(key))
-    return _written(shown, changes, created=tag is None, tag=listener_version(api, key))
+    shown = shown_listener(api, key)
+    return written(shown, changes, created=tag is None, tag=listener_version(api, key))
 
 
 async def delete_listener(api: Api, request: web.Request) -> web.StreamResponse:
@@ -90,7 +90,7 @@ async def delete_listener(api: Api, request: web.Request) -> web.StreamResponse:
     api.control.listener(key)
     check(request, listener_version(api, key))
     changes = await api.control.delete_listener(key, connections=how, dry_run=dry)
-    return _deleted(request, changes, dry=dry)
+    return deleted(request, changes, dry=dry)
 
 
 async def put_split(api: Api, request: web.Request) -> web.StreamResponse:
@@ -100,33 +100,33 @@ async def put_split(api: Api, request: web.Request) -> web.StreamResponse:
     check(request, split_version(api, key))
     changes = await api.control.set_split(key, split, dry_run=dry)
     if dry:
-        return _dry(changes)
+        return rehearsed(changes)
     note(request, changes)
-    shown = views.whole_listener(api.control.listener(key))
-    return _written(shown, changes, created=False, tag=split_version(api, key))
+    shown = shown_listener(api, key)
+    return written(shown, changes, created=False, tag=split_version(api, key))
 
 
 async def open_listener(api: Api, request: web.Request) -> web.StreamResponse:
     key, before = listener_of(request), api.control.listener(listener_of(request))
     if dry_run(request):
-        return _dry(_moved(before, State.OPEN))
-    return _moved_to(request, before, await api.control.open(key))
+        return rehearsed(_moved(before, State.OPEN))
+    return _moved_to(api, request, before, await api.control.open(key))
 
 
 async def sleep_listener(api: Api, request: web.Request) -> web.StreamResponse:
     key, before = listener_of(request), api.control.listener(listener_of(request))
     how = connections(request)
     if dry_run(request):
-        return _dry(_moved(before, State.ASLEEP))
-    return _moved_to(request, before, await api.control.sleep(key, connections=how))
+        return rehearsed(_moved(before, State.ASLEEP))
+    return _moved_to(api, request, before, await api.control.sleep(key, connections=how))
 
 
 async def close_listener(api: Api, request: web.Request) -> web.StreamResponse:
     key, before = listener_of(request), api.control.listener(listener_of(request))
     how = connections(request)
     if dry_run(request):
-        return _dry(_moved(before, State.COOLING))
-    return _moved_to(request, before, await api.control.close(key, connections=how))
+        return rehearsed(_moved(before, State.COOLING))
+    return _moved_to(api, request, before, await api.control.close(key, connections=how))
 
 
 # Upstreams -----------------------------------------------------------------
@@ -140,10 +140,10 @@ async def put_upstream(api: Api, request: web.Request) -> web.StreamResponse:
     check(request, tag)
     changes = await api.control.put_upstream(spec, dry_run=dry)
     if dry:
-        return _dry(changes)
+        return rehearsed(changes)
     note(request, changes)
     shown = views.whole_upstream(api.control.upstream(key))
-    return _written(shown, changes, created=tag is None, tag=upstream_version(api, key))
+    return written(shown, changes, created=tag is None, tag=upstream_version(api, key))
 
 
 async def delete_upstream(api: Api, request: web.Request) -> web.StreamResponse:
@@ -151,7 +151,7 @@ async def delete_upstream(api: Api, request: web.Request) -> web.StreamResponse:
     api.control.upstream(key)
     check(request, upstream_version(api, key))
     changes = await api.control.delete_upstream(key, dry_run=dry)
-    return _deleted(request, changes, dry=dry)
+    return deleted(request, changes, dry=dry)
 
 
 # The whole -----------------------------------------------------------------
@@ -185,23 +185,6 @@ async def reload(api: Api, request: web.Request) -> web.StreamResponse:
 # Answers -------------------------------------------------------------------
 
 
-def _dry(changes: list[Change]) -> web.Response:
-    return reply({"dry_run": True, "changes": views.show_changes(changes)})
-
-
-def _written(
-    shown: dict[str, Any], changes: list[Change], *, created: bool, tag: str | None
-) -> web.Response:
-    answer = {**shown, "dry_run": False, "changes": views.show_changes(changes)}
-    return reply(answer, status=201 if created else 200, tag=tag)
-
-
-def _deleted(request: web.Request, changes: list[Change], *, dry: bool) -> web.Response:
-    if not dry:
-        note(request, changes)
-    return reply({"dry_run": dry, "changes": views.show_changes(changes)})
-
-
 def _moved(before: ListenerView, after: State) -> list[Change]:
     """Say what becomes of a port; nothing if it is there already."""
     if before.state is after:
@@ -210,7 +193,10 @@ def _moved(before: ListenerView, after: State) -> list[Change]:
     return [Change("change", "listener", name, f"state={before.state}", f"state={after}")]
 
 
-def _moved_to(request: web.Request, before: ListenerView, after: ListenerView) -> web.Response:
+def _moved_to(
+    api: Api, request: web.Request, before: ListenerView, after: ListenerView
+) -> web.Response:
     changes = _moved(before, after.state)
     note(request, changes)
-    return _written(views.whole_listener(after), changes, created=False, tag=None)
+    shown = views.whole_listener(after, phase_of(api.control, after.spec.key))
+    return written(shown, changes, created=False, tag=None)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -25,14 +25,15 @@ from tenantproxy.admin.api import (
 )
 from tenantproxy.admin.bodies import read_document
 from tenantproxy.admin.etag import etag
+from tenantproxy.admin.phases import Phases, phase_of, phases
 from tenantproxy.admin.problems import BadRequest
-from tenantproxy.admin.versions import document_version
+from tenantproxy.admin.versions import document_version, listener_version, split_version
 from tenantproxy.config.render import render_proxy, render_split, render_tenant
 from tenantproxy.errors import NotFound
 from tenantproxy.metrics import probes
 from tenantproxy.metrics.pieces import send_pieces
 from tenantproxy.model.delta import Change
-from tenantproxy.model.spec import Document, TenantSpec
+from tenantproxy.model.spec import Document, ListenerKey, TenantSpec
 from tenantproxy.model.views import ListenerView, TenantView, UpstreamView
 
 View = TypeVar("View", ListenerView, UpstreamView)
@@ -73,8 +74,9 @@ async def list_tenants(api: Api, request: web.Request) -> web.StreamResponse:
 
 async def show_tenant(api: Api, request: web.Request) -> web.StreamResponse:
     # Aside, because it sums over every listener of the tenant, and there may be thousands.
-    view = await api.aside.run(api.control.tenant, tenant_of(request))
-    shown = await api.aside.run(views.whole_tenant, view)
+    name = tenant_of(request)
+    view = await api.aside.run(api.control.tenant, name)
+    shown = await api.aside.run(views.whole_tenant, view, owner(api, name))
     return reply(shown, tag=etag(shown["spec"]))
 
 
@@ -82,20 +84,29 @@ async def list_listeners(api: Api, request: web.Request) -> web.StreamResponse:
     """Answer those of all tenants, or of the one in the path."""
     name = request.match_info.get("tenant")
     if name is not None and len(owner(api, name).listeners) <= MANY:
-        few = api.control.listeners(name)
-        return await reply_items(api, request, few, views.show_listener, many=False)
+        few, show = api.control.listeners(name), _listener_in(phases(api.control.rollouts(name)))
+        return await reply_items(api, request, few, show, many=False)
     mine = _of(name, api.control.listener_snapshots())
-    return await reply_items(api, request, mine, views.show_listener, many=True, key=_key)
+    show = _listener_in(await api.aside.run(phases, api.control.rollout_snapshots()))
+    return await reply_items(api, request, mine, show, many=True, key=_key)
 
 
 async def show_listener(api: Api, request: web.Request) -> web.StreamResponse:
-    shown = views.whole_listener(api.control.listener(listener_of(request)))
-    return reply(shown, tag=etag(shown["spec"]))
+    key = listener_of(request)
+    shown = shown_listener(api, key)
+    # Not of what is shown: while a rollout moves the split, what may be replaced stays as it is.
+    return reply(shown, tag=listener_version(api, key))
+
+
+def shown_listener(api: Api, key: ListenerKey) -> views.Json:
+    """Return all of a listener; raises `NotFound`."""
+    return views.whole_listener(api.control.listener(key), phase_of(api.control, key))
 
 
 async def show_split(api: Api, request: web.Request) -> web.StreamResponse:
-    split = render_split(api.control.listener(listener_of(request)).spec.split)
-    return reply(split, tag=etag(split))
+    key = listener_of(request)
+    split = render_split(api.control.listener(key).spec.split)
+    return reply(split, tag=split_version(api, key))
 
 
 async def list_upstreams(api: Api, request: web.Request) -> web.StreamResponse:
@@ -164,6 +175,11 @@ def _label(text: str) -> tuple[str, str]:
     if not key or not equals:
         raise BadRequest(f"label needs KEY=VALUE, not {text[:40]!r}")
     return key, value
+
+
+def _listener_in(now: Phases) -> Callable[[ListenerView], views.Json]:
+    """Return what shows a listener with the phase of its rollout."""
+    return lambda view: views.show_listener(view, now.get(view.spec.key))
 
 
 def _tenant_views(api: Api, specs: list[TenantSpec]) -> list[TenantView]:

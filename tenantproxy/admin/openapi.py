@@ -10,6 +10,7 @@ from typing import Any
 
 from tenantproxy import __version__
 from tenantproxy.admin.problems import CONTENT_TYPE
+from tenantproxy.admin.rollout_shapes import ROLLOUT_SHAPES
 from tenantproxy.admin.routes import ROUTES, Route
 from tenantproxy.admin.shapes import SHAPES, Schema, ref
 from tenantproxy.config.schema import json_schema, part_schemas
@@ -33,6 +34,7 @@ _BODIES = {
     "listener": ref("ListenerSpec"),
     "upstream": ref("UpstreamSpec"),
     "split": ref("Split"),
+    "rollout": ref("RolloutSpec"),
     "document": ref("Document"),
 }
 _OF_ITSELF = {
@@ -139,7 +141,7 @@ def _responses(route: Route) -> dict[str, Any]:
         version = {"description": "The version of what may be put.", "schema": {"type": "string"}}
         done["headers"] = {"ETag": version}
     found = {"200": done}
-    if route.method == "PUT" and route.body in ("tenant", "listener", "upstream"):
+    if route.method == "PUT" and route.body in ("tenant", "listener", "upstream", "rollout"):
         found["201"] = {**done, "description": "Done; it is new."}
     for status in route.errors:
         found[str(status)] = _problem(HTTPStatus(status).phrase)
@@ -154,6 +156,8 @@ def _problem(text: str) -> dict[str, Any]:
 
 
 def _tag(route: Route) -> str:
+    if "/rollout" in route.path:
+        return "rollouts"
     for word in ("listener", "upstream", "tenant"):
         if f"/{word}s" in route.path:
             return f"{word}s"
@@ -165,9 +169,9 @@ def _schemas() -> dict[str, Schema]:
     parts = part_schemas()
     found: dict[str, Schema] = {}
     _adopt(found, "Document", json_schema())
-    for name in ("tenant", "listener", "upstream"):
+    for name in ("tenant", "listener", "upstream", "rollout"):
         _adopt(found, f"{name.capitalize()}Spec", parts[name])
-    return {**found, **copy.deepcopy(SHAPES)}
+    return {**found, **copy.deepcopy(SHAPES | ROLLOUT_SHAPES)}
 
 
 def _adopt(found: dict[str, Schema], name: str, schema: Schema) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from tenantproxy.admin import changing, looking
+from tenantproxy.admin import changing, looking, rollouts
 from tenantproxy.admin.api import Handler
 
 _T = "/api/v1/tenants/{tenant}"
 _L = _T + "/listeners/{listener}"
+_R = _L + "/rollout"
 _U = _T + "/upstreams/{upstream}"
 
 _WRITES = ("dry_run",)
@@ -29,7 +30,7 @@ class Route:
     query: tuple[str, ...] = ()
     """Parameters that it takes; any other is refused, for a typo in `dry_run` must not write."""
     body: str | None = None
-    """Name of a shape of the document: tenant, listener, upstream, split or document."""
+    """Name of a shape of the document: tenant, listener, upstream, split, rollout, document."""
     errors: tuple[int, ...] = ()
     """Statuses that it answers besides those that any route may."""
     tagged: bool = False
@@ -40,7 +41,11 @@ class Route:
         """The stable name for generated clients, such as `putListener`."""
         first, *rest = self.handler.__name__.replace("show_", "get_").split("_")
         name = first + "".join(word.capitalize() for word in rest)
-        if self.path.startswith(_T) and name in ("listListeners", "listUpstreams"):
+        if self.path.startswith(_T) and name in (
+            "listListeners",
+            "listRollouts",
+            "listUpstreams",
+        ):
             return name.replace("list", "listTenant")
         return name
 
@@ -102,6 +107,52 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "PUT", _L + "/split", changing.put_split, "Reweigh a listener; connections stay",
         "ListenerWritten", _WRITES, "split", (404, 409, 412, 413, 415, 422), tagged=True,
+    ),
+    # Rollouts
+    Route("GET", "/api/v1/rollouts", rollouts.list_rollouts, "All rollouts", "RolloutList"),
+    Route(
+        "GET", _T + "/rollouts", rollouts.list_rollouts, "The rollouts of a tenant",
+        "RolloutList", errors=(404,),
+    ),
+    Route(
+        "GET", _R, rollouts.show_rollout, "How far a rollout is, and why", "Rollout",
+        errors=(404,), tagged=True,
+    ),
+    Route(
+        "PUT", _R, rollouts.put_rollout,
+        "Give a listener a rollout; another one than before begins anew",
+        "RolloutWritten", _WRITES, "rollout", (404, 409, 412, 413, 415, 422, 503), tagged=True,
+    ),
+    Route(
+        "DELETE", _R, rollouts.delete_rollout,
+        "Take the rollout away; one on its way ends, and the declared split is in force",
+        "Changes", _WRITES, None, (404, 409, 412), tagged=True,
+    ),
+    Route(
+        "POST", _R + "/start", rollouts.start_rollout, "Start it, or start again after its end",
+        "RolloutWritten", _WRITES, None, (404, 409, 503),
+    ),
+    Route(
+        "POST", _R + "/pause", rollouts.pause_rollout, "Keep the weight, and do not judge",
+        "RolloutWritten", _WRITES, None, (404, 409, 503),
+    ),
+    Route(
+        "POST", _R + "/resume", rollouts.resume_rollout, "Go on after a pause",
+        "RolloutWritten", _WRITES, None, (404, 409, 503),
+    ),
+    Route(
+        "POST", _R + "/promote", rollouts.promote_rollout,
+        "Give the canary everything; steps and gates that are left are skipped",
+        "RolloutWritten", _WRITES, None, (404, 409, 503),
+    ),
+    Route(
+        "POST", _R + "/abort", rollouts.abort_rollout, "End it; stable gets everything at once",
+        "RolloutWritten", _WRITES, None, (404, 409, 503),
+    ),
+    Route(
+        "POST", _R + "/rollback", rollouts.rollback_rollout,
+        "After success, within its window: back to what was stable before",
+        "RolloutWritten", _WRITES, None, (404, 409, 503),
     ),
     # Upstreams
     Route("GET", "/api/v1/upstreams", looking.list_upstreams, "All upstreams", "UpstreamList"),

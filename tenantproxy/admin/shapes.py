@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
+from tenantproxy.model.rollout import Phase
 from tenantproxy.model.views import EndpointState
 
 Schema = dict[str, Any]
@@ -57,7 +58,7 @@ _TOTALS: dict[str, Schema] = {
     "bytes_out": WHOLE,
     "last_activity": TIME,
 }
-_WRITTEN: dict[str, Schema] = {"dry_run": FLAG, "changes": array(ref("Change"))}
+WRITTEN: dict[str, Schema] = {"dry_run": FLAG, "changes": array(ref("Change"))}
 _TIMES = closed(count=WHOLE, sum_s=NUMBER)
 _IDLE = closed(after=TEXT, then=enum("sleep", "close", "never"))
 
@@ -84,6 +85,8 @@ _LISTENER: dict[str, Schema] = {
     "drain": TEXT,
     "policy": MAYBE_TEXT,
     "reserved_until": TIME,
+    "preview_of": MAYBE_TEXT,
+    "rollout": {"enum": [*Phase, None]},
 }
 _CONNECT = closed(timeout=TEXT, tries=WHOLE, first_byte=MAYBE_TEXT, retry_budget=TEXT)
 _DISCOVERY: Schema = {
@@ -236,13 +239,13 @@ SHAPES: dict[str, Schema] = {
     "Ready": closed(ready=FLAG, reason=TEXT),
     "Status": _STATUS,
     "Tenant": closed(**_TENANT, spec=ref("TenantSpec")),
-    "TenantWritten": closed(**_TENANT, spec=ref("TenantSpec"), **_WRITTEN),
+    "TenantWritten": closed(**_TENANT, spec=ref("TenantSpec"), **WRITTEN),
     "TenantList": closed(items=array(closed(**_TENANT))),
     "Listener": closed(**_LISTENER, spec=ref("ListenerSpec")),
-    "ListenerWritten": closed(**_LISTENER, spec=ref("ListenerSpec"), **_WRITTEN),
+    "ListenerWritten": closed(**_LISTENER, spec=ref("ListenerSpec"), **WRITTEN),
     "ListenerList": closed(items=array(closed(**_LISTENER))),
     "Upstream": closed(**_UPSTREAM, spec=ref("UpstreamSpec")),
-    "UpstreamWritten": closed(**_UPSTREAM, spec=ref("UpstreamSpec"), **_WRITTEN),
+    "UpstreamWritten": closed(**_UPSTREAM, spec=ref("UpstreamSpec"), **WRITTEN),
     "UpstreamList": closed(items=array(closed(**_UPSTREAM))),
     "Split": {
         "type": "object",
@@ -252,13 +255,13 @@ SHAPES: dict[str, Schema] = {
     },
     "Change": closed(
         op=enum("add", "remove", "change"),
-        kind=enum("tenant", "listener", "upstream", "split", "proxy"),
+        kind=enum("tenant", "listener", "upstream", "split", "rollout", "proxy"),
         name=TEXT,
         before=TEXT,
         after=TEXT,
     ),
-    "Changes": closed(**_WRITTEN),
-    "DocumentWritten": closed(generation=WHOLE, **_WRITTEN),
+    "Changes": closed(**WRITTEN),
+    "DocumentWritten": closed(generation=WHOLE, **WRITTEN),
     "Diff": closed(generation=WHOLE, changes=array(ref("Change"))),
     "Reloaded": closed(generation=WHOLE),
     "Event": _EVENT,

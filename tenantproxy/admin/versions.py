@@ -12,6 +12,7 @@ from tenantproxy.admin.api import MANY, Api
 from tenantproxy.admin.etag import etag, etag_of_document
 from tenantproxy.config.render import (
     render_listener,
+    render_rollout,
     render_split,
     render_tenant,
     render_upstream,
@@ -56,6 +57,12 @@ def split_version(api: Api, key: ListenerKey) -> str | None:
     """Return the tag of a listener's split."""
     spec = _listener(api.control.document(), key)
     return None if spec is None else etag(render_split(spec.split))
+
+
+def rollout_version(api: Api, key: ListenerKey) -> str | None:
+    """Return the tag of a listener's rollout."""
+    spec = _listener(api.control.document(), key)
+    return None if spec is None or spec.rollout is None else etag(render_rollout(spec.rollout))
 
 
 def upstream_version(api: Api, key: UpstreamKey) -> str | None:

@@ -20,7 +20,8 @@ from tenantproxy.config.render import (
 )
 from tenantproxy.errors import Problem
 from tenantproxy.model.delta import Change
-from tenantproxy.model.spec import PolicySpec
+from tenantproxy.model.rollout import Phase
+from tenantproxy.model.spec import PolicySpec, TenantSpec
 from tenantproxy.model.views import (
     EndpointView,
     Event,
@@ -36,8 +37,11 @@ from tenantproxy.model.views import (
 Json = dict[str, Any]
 
 
-def show_listener(view: ListenerView) -> Json:
-    """Return a listener: what is wanted of it, how it is, and where each comes from."""
+def show_listener(view: ListenerView, phase: Phase | None = None) -> Json:
+    """Return a listener: what is wanted of it, how it is, and where each comes from.
+
+    `phase` is that of its rollout, if it has one.
+    """
     spec, wanted = view.spec, render_listener(view.spec)
     return {
         "tenant": spec.tenant,
@@ -62,6 +66,8 @@ def show_listener(view: ListenerView) -> Json:
         "drain": wanted["drain"],
         "policy": view.policy,
         "reserved_until": show_time(view.reserved_until_s),
+        "preview_of": spec.preview_of,
+        "rollout": None if phase is None else phase.value,
     }
 
 
@@ -113,9 +119,9 @@ def show_tenant(view: TenantView) -> Json:
     }
 
 
-def whole_listener(view: ListenerView) -> Json:
+def whole_listener(view: ListenerView, phase: Phase | None = None) -> Json:
     """Return a listener and, as `spec`, what may be put back."""
-    return {**show_listener(view), "spec": render_listener(view.spec)}
+    return {**show_listener(view, phase), "spec": render_listener(view.spec)}
 
 
 def whole_upstream(view: UpstreamView) -> Json:
@@ -123,9 +129,9 @@ def whole_upstream(view: UpstreamView) -> Json:
     return {**show_upstream(view), "spec": render_upstream(view.spec)}
 
 
-def whole_tenant(view: TenantView) -> Json:
-    """Return a tenant and, as `spec`, what may be put back."""
-    return {**show_tenant(view), "spec": render_tenant(view.spec)}
+def whole_tenant(view: TenantView, declared: TenantSpec) -> Json:
+    """Return a tenant and, as `spec`, what may be put back: what rollouts add is not in it."""
+    return {**show_tenant(view), "spec": render_tenant(declared)}
 
 
 def show_event(event: Event) -> Json:

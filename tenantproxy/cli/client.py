@@ -86,9 +86,11 @@ class Client:
                 return await _content(answer)
 
     async def events(
-        self, *, after: int | None = None
+        self, *, after: int | None = None, tenant: str | None = None
     ) -> AsyncGenerator[dict[str, Any] | None, None]:
         """Yield events as they happen, from the one after `after`; None: some were missed.
+
+        With `tenant` only those of that one.
 
         The first item is always None, as soon as the stream stands: from
         there on nothing is lost, so look at the whole at every None.
@@ -98,6 +100,7 @@ class Client:
         """
         timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_S, sock_read=SILENCE_S)
         params = {} if after is None else {"after": str(after)}
+        params |= {} if tenant is None else {"tenant": tenant}
         with _reaching(self.base_url):
             async with self._session.get(
                 self._url("/api/v1/watch"), params=params, timeout=timeout

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tenantproxy.cli import human
+from tenantproxy.cli import human, measures
 from tenantproxy.cli.condition import condition, counted
 from tenantproxy.cli.names import singular
 from tenantproxy.cli.output import Column, Item
@@ -37,6 +38,24 @@ def _slots(limits: Item) -> str:
     return str(limits["slots"]) if most is None else f"{limits['slots']}/{most}"
 
 
+def _next(item: Item, now_s: float) -> str:
+    """Return in how long its step may end; a step that is over, and yet there, has `due`."""
+    if item["step_until"] is None:
+        return "-"
+    left = human.until(item["step_until"], now_s)
+    return "due" if left == "0s" else left
+
+
+def _preview(preview: Item | None) -> str:
+    return human.text(preview["port"]) if preview else "-"
+
+
+def _results(checks: Sequence[Item]) -> str:
+    """Return `2 passed, 1 failed`, of what was looked at last."""
+    counts = Counter(check["result"] for check in checks if check["result"])
+    return ", ".join(f"{count} {result}" for result, count in counts.items()) or "-"
+
+
 def _traffic(*, wide_bytes: bool = False) -> list[Column]:
     return [
         Column("CONNS", _field("connections"), right=True),
@@ -63,6 +82,7 @@ COLUMNS: dict[str, list[Column]] = {
         Column("SPLIT", _field("split")),
         *_traffic(),
         Column("ADDRESS", _field("address"), wide=True),
+        Column("ROLLOUT", _field("rollout"), wide=True),
         Column("IDLE", _idle, wide=True),
         Column("SOURCE", _field("source"), wide=True),
         Column("SPLIT-SOURCE", _field("split_source"), wide=True),
@@ -90,6 +110,24 @@ COLUMNS: dict[str, list[Column]] = {
             lambda item, _: ",".join(end["address"] for end in item["endpoints"]) or "-",
             wide=True,
         ),
+    ],
+    "rollouts": [
+        Column("NAME", _name),
+        Column("FROM", _field("from")),
+        Column("TO", _field("to")),
+        Column("STATE", _field("state"), state=True),
+        Column("STEP", lambda item, _: f"{item['step']}/{len(item['steps'])}", right=True),
+        Column("WEIGHT", lambda item, _: measures.percent(item["weight"]), right=True),
+        Column("SEEN", lambda item, _: measures.percent(item["weight_seen"]), right=True),
+        Column("NEXT", _next, right=True),
+        Column("SINCE", _ago("since"), right=True),
+        Column("WHY", _field("reason")),
+        Column("PORT", _field("port"), wide=True, right=True),
+        Column("PREVIEW", lambda item, _: _preview(item["preview"]), wide=True, right=True),
+        Column("WAITS-FOR", _field("waits_for"), wide=True),
+        Column("CHECKS", lambda item, _: _results(item["checks"]), wide=True),
+        Column("CAUSE", _field("cause"), wide=True),
+        Column("DRY-RUN", _field("dry_run"), wide=True),
     ],
     "policies": [
         Column("NAME", _field("name")),
@@ -122,6 +160,7 @@ COLUMNS: dict[str, list[Column]] = {
 _NAME_KEYS: dict[str, Sequence[str]] = {
     "listeners": ("tenant", "listener"),
     "upstreams": ("tenant", "upstream"),
+    "rollouts": ("tenant", "listener"),
     "tenants": ("tenant",),
     "policies": ("name",),
     "events": ("number",),
@@ -130,7 +169,7 @@ _NAME_KEYS: dict[str, Sequence[str]] = {
 
 
 def name_of(item: Item, kind: str | None = None) -> str:
-    """Return `acme/web` for a listener or upstream, `acme` for a tenant, a number for an event."""
+    """Return what follows the kind: `acme/web`, `acme` for a tenant, a number for an event."""
     if kind is None:
         kind = "listeners" if "listener" in item else "upstreams"
     return "/".join(str(item[key]) for key in _NAME_KEYS[kind])

@@ -25,10 +25,10 @@ from tenantproxy.cli.watch import follow
 @shared_options
 @pass_settings
 def get(settings: Settings, kind: str, name: str | None, *, watch: bool) -> None:
-    """List tenants, listeners, upstreams, policies, events or generations.
+    """List tenants, listeners, upstreams, rollouts, policies, events or generations.
 
-    Singular and short names do as well: tn, li, up, po, ev, gen. NAME is a
-    tenant, or TENANT/NAME for one listener or upstream.
+    Singular and short names do as well: tn, li, up, ro, po, ev, gen. NAME is a
+    tenant, or TENANT/NAME for one listener, its rollout, or one upstream.
 
     \b
     tenantproxy get listeners

@@ -31,6 +31,7 @@ COMMANDS = {
     "sleep": Lazy(f"{_HERE}.ports", "sleep_port", "Put a port to sleep."),
     "close": Lazy(f"{_HERE}.ports", "close_port", "Close a port."),
     "set": Lazy(f"{_HERE}.split", "set_group", "Change one thing: `set split`."),
+    "rollout": Lazy(f"{_HERE}.rollout", "rollout_group", "Command and watch canary rollouts."),
     "schema": Lazy(f"{_HERE}.check", "schema", "Print the JSON schema of documents."),
     "openapi": Lazy(f"{_HERE}.openapi", "openapi", "Print the OpenAPI document of the admin API."),
     "completion": Lazy(f"{_HERE}.completion", "completion", "Print a completion script."),

@@ -8,11 +8,14 @@ ALIASES = {
     "tenants": ("tenant", "tn"),
     "listeners": ("listener", "li"),
     "upstreams": ("upstream", "up"),
+    "rollouts": ("rollout", "ro"),
     "policies": ("policy", "po"),
     "events": ("event", "ev"),
     "generations": ("generation", "gen"),
 }
 _KIND_OF = {alias: kind for kind, others in ALIASES.items() for alias in (kind, *others)}
+IN_TENANT = ("listeners", "upstreams", "rollouts")
+"""Kinds whose names are TENANT/NAME; a rollout has the name of its listener."""
 
 
 def singular(kind: str) -> str:

@@ -17,7 +17,14 @@ _GAP = "   "
 _COLOURS = {
     "open": "green",
     "ok": "green",
+    "succeeded": "green",
     "opening": "yellow",
+    "running": "yellow",
+    "paused": "yellow",
+    "promoting": "yellow",
+    "rolling_back": "red",
+    "rolled_back": "red",
+    "aborted": "red",
     "discovery fails": "yellow",
     "full": "red",
     "no endpoints": "red",
@@ -72,12 +79,12 @@ class Table:
         for column, text, width in zip(self._columns, row, self._widths, strict=True):
             padded = text.rjust(width) if column.right else text.ljust(width)
             if column.state and not plain:
-                padded = styled(padded, out, fg=_colour(text))
+                padded = styled(padded, out, fg=colour_of(text))
             parts.append(padded)
         return _GAP.join(parts).rstrip()
 
 
-def _colour(text: str) -> str | None:
+def colour_of(text: str) -> str | None:
     """Return the colour of a state, or of the first of several; `2 unhealthy` is yellow."""
     first = text.partition(",")[0]
     return "yellow" if first[:1].isdigit() else _COLOURS.get(first)

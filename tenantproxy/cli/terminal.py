@@ -15,6 +15,11 @@ def wants_colour(stream: IO[Any]) -> bool:
     return bool(stream.isatty())
 
 
+def draws(stream: IO[Any]) -> bool:
+    """Tell whether a screen may be drawn on this stream: it is a terminal that has a cursor."""
+    return bool(stream.isatty()) and os.environ.get("TERM", "") not in ("", "dumb")
+
+
 def styled(text: str, stream: IO[Any], **style: Any) -> str:
     """Return the text with a style, where the stream wants one."""
     return click.style(text, **style) if wants_colour(stream) else text

@@ -9,6 +9,7 @@ from tenantproxy.cli.columns import object_of, reason_of
 from tenantproxy.cli.condition import condition, usable
 from tenantproxy.cli.output import Item
 from tenantproxy.cli.sections import Row, Section, titled, traffic
+from tenantproxy.cli.told_rollout import told_rollout
 from tenantproxy.cli.told_upstream import told_upstream
 
 
@@ -25,6 +26,8 @@ def told(kind: str, item: Item, beside: Sequence[Item], now_s: float) -> list[Se
             return told_upstream(item, beside, now_s)
         case "tenants":
             return _tenant(item, now_s)
+        case "rollouts":
+            return told_rollout(item, now_s)
         case "daemon":
             return _daemon(item, now_s)
     return [Section("", [(f"{titled(key)}:", human.text(value)) for key, value in item.items()])]
@@ -58,6 +61,10 @@ def _listener(item: Item, upstreams: Sequence[Item], now_s: float) -> list[Secti
         ("Drain:", item["drain"]),
     ]
     spec = item["spec"]
+    if item["rollout"]:
+        head.append(("Rollout:", f"{item['rollout']}; `describe rollout` tells more"))
+    if item["preview_of"]:
+        head.append(("Preview of:", f"{item['tenant']}/{item['preview_of']}"))
     if spec["sticky"]:
         head.append(("Sticky:", f"{spec['sticky']} decides which upstream of the split"))
     if spec["fallback"]:

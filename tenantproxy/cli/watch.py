@@ -15,7 +15,8 @@ from tenantproxy.cli.names import singular
 from tenantproxy.cli.output import Item, Table, echo_json, echo_yaml
 from tenantproxy.errors import NotFound
 
-_IN_TENANT = ("listeners", "upstreams")
+_TOLD_OF = {"listeners": "listener", "upstreams": "upstream", "rollouts": "listener"}
+"""What events are about that change a kind whose names are TENANT/NAME."""
 
 
 class Rows:
@@ -90,8 +91,8 @@ async def _refresh(
     target = None
     if tenant and kind == "tenants":
         target = str(tenant)
-    elif tenant and kind in _IN_TENANT and inner:
-        if about != singular(kind):
+    elif tenant and kind in _TOLD_OF and inner:
+        if about != _TOLD_OF[kind]:
             return
         target = f"{tenant}/{inner}"
     if target is not None and name not in (None, tenant, target):

@@ -20,12 +20,14 @@ from tenantproxy.config.models import (
     TenantDoc,
     split_members,
 )
+from tenantproxy.config.rollout_models import RolloutDoc
 from tenantproxy.config.salvage import salvage
 from tenantproxy.config.strict import Strict
 from tenantproxy.config.upstream_models import UpstreamDoc
 from tenantproxy.config.yaml_tree import Tree, parse_tree
 from tenantproxy.errors import DocumentError, Problem
 from tenantproxy.model.checks import AT_KEY, check_document
+from tenantproxy.model.rollout_spec import RolloutSpec
 from tenantproxy.model.spec import (
     Document,
     ListenerSpec,
@@ -47,6 +49,12 @@ class _Split(Strict):
     """Carries a split that stands alone."""
 
     split: SplitDoc
+
+
+class _Rollout(Strict):
+    """Carries a rollout that stands alone, or null."""
+
+    rollout: RolloutDoc | None
 
 
 def parse_document(text: str, *, file: str | None = None) -> Document:
@@ -95,6 +103,21 @@ def parse_split(body: object) -> tuple[SplitMember, ...]:
     except ValidationError as error:
         found = explain(error, _Split, whole, None)
         raise refusal(replace(p, path=p.path[len("split.") :]) for p in found) from None
+
+
+def parse_rollout(tenant: str, listener: str, body: object) -> RolloutSpec | None:
+    """Return a rollout from the body of a request, None from null; raises as `parse_tenant`."""
+    problems = [problem for name in (tenant, listener) for problem in _name_problems(name)]
+    whole = {"rollout": body}
+    try:
+        found = _Rollout.model_validate(whole).rollout
+    except ValidationError as error:
+        told = explain(error, _Rollout, whole, None)
+        problems += (replace(p, path=p.path[len("rollout.") :]) for p in told)
+        raise refusal(problems) from None
+    if problems:
+        raise refusal(problems)
+    return None if found is None else found.to_spec()
 
 
 def refused(text: str, problems: Iterable[Problem], *, file: str | None = None) -> DocumentError:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Protocol, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from tenantproxy.config.fields import shown
-from tenantproxy.config.strict import Strict
+from tenantproxy.config.strict import Strict, keys
 from tenantproxy.config.suggest import did_you_mean, suggestion
 from tenantproxy.errors import DocumentError, NotSupportedYet, Problem
 
@@ -77,6 +77,7 @@ def _explain_one(
             message, hint, code = context["message"], context["hint"], context["code"]
             if context["key"] is not None:
                 path, at_key = (*path, context["key"]), True
+            path = (*path, *context["inside"])
         case "missing":
             owner, key = model_at(model, path[:-1]), str(path[-1])
             path = path[:-1]
@@ -116,7 +117,7 @@ def _existing(body: Any, path: Path) -> Path:
 
 
 def _missing_hint(owner: type[BaseModel] | None, key: str) -> str | None:
-    field = None if owner is None else owner.model_fields.get(key)
+    field = None if owner is None else keys(owner).get(key)
     if field is None or not field.examples:
         return None
     return f"add for example `{key}: {field.examples[0]}`"
@@ -131,8 +132,8 @@ def _unknown(owner: type[BaseModel] | None, key: str | int) -> tuple[str, str, s
         message = f"`{key}` is not supported yet: {does} will come with a later version"
         return message, f"leave it out, or set it to {values}", "not_supported_yet"
     later = owner.later if issubclass(owner, Strict) else {}
-    near = did_you_mean(key, [*owner.model_fields, *later])
-    hint = near or suggestion(key, owner.model_fields, what="keys")
+    near = did_you_mean(key, [*keys(owner), *later])
+    hint = near or suggestion(key, keys(owner), what="keys")
     return f"`{key}` is not a key that is known here", hint, "unknown_key"
 
 
@@ -141,7 +142,7 @@ def model_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
     current: Any = model
     for part in path:
         if isinstance(current, type) and issubclass(current, BaseModel):
-            field = current.model_fields.get(str(part))
+            field = keys(current).get(str(part))
             if field is None:
                 return None
             current = _bare(field.annotation)

@@ -29,6 +29,7 @@ from tenantproxy.config.units import (
 NAME_PATTERN = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 DURATION_PATTERN = r"^[0-9]{1,20}(\.[0-9]{1,400})?(ms|s|m|h|d)$"
 SHARE_PATTERN = r"^(100(\.0{1,2})?|[0-9]{1,2}(\.[0-9]{1,2})?)%$"
+PART_PATTERN = r"^(1000(\.0{1,2})?|[0-9]{1,3}(\.[0-9]{1,2})?)%$"
 RANGE_PATTERN = "^[0-9]{1,5}-[0-9]{1,5}$"
 ENDPOINT_PATTERN = r"^(\[[0-9a-fA-F:.%\w]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$"
 MAX_PORT = 65_535
@@ -42,12 +43,14 @@ def fault(
     *,
     code: str = "document_invalid",
     key: str | None = None,
+    inside: tuple[str | int, ...] = (),
 ) -> PydanticCustomError:
     """Return the error that tells pydantic what is wrong, in our words.
 
-    `key` is the key that is at fault, where a mapping is checked as a whole.
+    Where something is checked as a whole, `key` is the key of it that is at fault, or `inside`
+    the path to the value that is.
     """
-    context = {"message": message, "hint": hint, "code": code, "key": key}
+    context = {"message": message, "hint": hint, "code": code, "key": key, "inside": inside}
     return PydanticCustomError("fault", "{message}", context)
 
 
@@ -138,7 +141,10 @@ class DurationRule(Rule):
 
 @dataclass(frozen=True)
 class ShareRule(Rule):
-    """A share of a whole as a number from 0 to 1, written in percent."""
+    """A share of a whole as a number from 0 to 1, written in percent.
+
+    With `most` above 1 it is a part of something else than its whole, up to 1000 %.
+    """
 
     most: float = 1.0
 
@@ -148,14 +154,14 @@ class ShareRule(Rule):
         if not isinstance(value, str):
             raise fault(f"needs a share, not {shown(value)}", "write for example 10%")
         try:
-            share = parse_share(value)
+            share = parse_share(value, max(self.most, 1.0))
         except ValueError as error:
             message, _, hint = str(error).partition(", ")
             raise fault(message, hint) from None
         if share > self.most:
             most = format_share(self.most)
             raise fault(f"{value} is above {most}", f"write {most} or less")
-        if _SHARE.fullmatch(value) is None:
+        if (_SHARE if self.most <= 1 else _PART).fullmatch(value) is None:
             better = f"write {format_share(round(share, 4))}, with two decimals at most"
             raise fault(f'"{value[:40]}" is not how a share is written', better)
         return share
@@ -166,7 +172,8 @@ class ShareRule(Rule):
         return f"write {percent:g}%" if 0 <= percent <= self.most * 100 else "write for example 10%"
 
     def schema(self) -> Schema:
-        return {"type": "string", "pattern": SHARE_PATTERN, "examples": ["10%"]}
+        pattern = SHARE_PATTERN if self.most <= 1 else PART_PATTERN
+        return {"type": "string", "pattern": pattern, "examples": ["10%"]}
 
 
 @dataclass(frozen=True)
@@ -343,6 +350,7 @@ def _better_address(value: str) -> str:
 
 _NAME = re.compile(NAME_PATTERN[:-1])
 _SHARE = re.compile(SHARE_PATTERN[1:-1])
+_PART = re.compile(PART_PATTERN[1:-1])
 _RANGE = re.compile(r"([0-9]{1,5}) ?- ?([0-9]{1,5})")
 
 Check = Callable[[Any], Any]

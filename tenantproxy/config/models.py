@@ -27,6 +27,7 @@ from tenantproxy.config.fields import (
     shown,
 )
 from tenantproxy.config.proxy_models import ProxyDoc
+from tenantproxy.config.rollout_models import RolloutDoc
 from tenantproxy.config.strict import Later, Strict
 from tenantproxy.config.suggest import did_you_mean
 from tenantproxy.config.upstream_models import UpstreamDoc
@@ -120,7 +121,6 @@ class ListenerDoc(Strict):
         "limits": ("limits of a listener", ()),
         "accept_proxy": ("the PROXY protocol from clients", ()),
         "tls": ("TLS from clients", ()),
-        "rollout": ("rollouts", ()),
     }
     port: Port | None = None
     """Left out: one of `port_range`, kept for this listener."""
@@ -147,6 +147,8 @@ class ListenerDoc(Strict):
     """How the port wakes when it is asleep."""
     drain: DurationOrZero = _LISTENER.drain_s
     """Window over which connections are cut when the listener closes."""
+    rollout: RolloutDoc | None = None
+    """A plan that moves the split from one upstream to another, and judges it on the way."""
 
     def to_spec(self, tenant: str, name: str) -> ListenerSpec:
         idle = self.idle
@@ -162,6 +164,7 @@ class ListenerDoc(Strict):
             drain_s=self.drain,
             sticky=cast(Any, self.sticky),
             fallback=bool(self.fallback),
+            rollout=None if self.rollout is None else self.rollout.to_spec(),
         )
 
 

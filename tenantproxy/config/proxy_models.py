@@ -13,6 +13,7 @@ from tenantproxy.config.fields import (
     DurationOrZero,
     OwnPort,
     RangeRule,
+    Switch,
     TextRule,
     WorkersRule,
 )
@@ -81,6 +82,9 @@ class ProxyDoc(Strict):
     """The metrics for Prometheus."""
     dns: DnsDoc = DnsDoc()
     """How names of endpoints are looked up."""
+    rollout_commands: Switch = _PROXY.rollout_commands
+    """Rollouts may run programs as judges. Who can change a document, or a rollout by the API, can
+    then run anything as the user of the daemon."""
     policies: list[Annotated[str, TextRule(4096, "a path", "policies/")]] = Field(
         default=list(_PROXY.policies)
     )
@@ -99,6 +103,7 @@ class ProxyDoc(Strict):
             admin=AdminSpec(admin.address, admin.port, admin.token_file),
             metrics=MetricsSpec(metrics.address, metrics.port),
             dns=DnsSpec(tuple(self.dns.servers), self.dns.timeout),
+            rollout_commands=self.rollout_commands,
             policies=tuple(self.policies),
             shutdown=ShutdownSpec(shutdown.keep_accepting, shutdown.drain),
         )

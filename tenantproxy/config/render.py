@@ -8,12 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
-from tenantproxy.config.units import format_duration, format_share
+from tenantproxy.config.rollout_fields import kind_of
+from tenantproxy.config.units import (
+    format_duration,
+    format_share,
+    format_share_rate,
+    format_size,
+)
 from tenantproxy.config.yaml_scalars import resolve
+from tenantproxy.model.rollout_spec import (
+    Analysis,
+    Gate,
+    GateName,
+    Gates,
+    OutsideCheck,
+    RolloutSpec,
+    SignalCheck,
+    Step,
+)
+from tenantproxy.model.signal_names import SIGNAL_NAMES, parse_signal
 from tenantproxy.model.spec import (
     Discovery,
     Document,
@@ -64,6 +81,7 @@ def render_proxy(proxy: ProxySpec) -> dict[str, Any]:
             "servers": list(proxy.dns.servers),
             "timeout": format_duration(proxy.dns.timeout_s),
         },
+        "rollout_commands": proxy.rollout_commands,
         "policies": list(proxy.policies),
         "shutdown": {
             "keep_accepting": format_duration(shutdown.keep_accepting_s),
@@ -118,6 +136,30 @@ def render_listener(listener: ListenerSpec) -> dict[str, Any]:
         "idle_timeout": format_duration(listener.idle_timeout_s),
         "wake": _wake(listener.wake),
         "drain": format_duration(listener.drain_s),
+        "rollout": render_rollout(listener.rollout),
+    }
+
+
+def render_rollout(rollout: RolloutSpec | None) -> dict[str, Any] | None:
+    """Return a rollout; tenant and listener stand outside. None stays None."""
+    if rollout is None:
+        return None
+    pace = rollout.rebalance_per_s
+    return {
+        "from": rollout.stable,
+        "to": rollout.canary,
+        "start": rollout.start,
+        "preview": rollout.preview,
+        "steps": [_step(one) for one in rollout.steps],
+        "analysis": _analysis(rollout.analysis),
+        "gates": _gates(rollout.gates),
+        "no_traffic": rollout.no_traffic,
+        "on_failure": rollout.on_failure,
+        "canary_connections": rollout.canary_connections,
+        "deadline": format_duration(rollout.deadline_s),
+        "rollback_window": format_duration(rollout.rollback_window_s),
+        "rebalance": None if pace is None else format_share_rate(pace),
+        "dry_run": rollout.dry_run,
     }
 
 
@@ -241,3 +283,67 @@ def _wake(rule: WakeRule) -> dict[str, Any]:
         "timeout": format_duration(rule.timeout_s),
         "after_first_bytes": rule.after_first_bytes,
     }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    what: dict[str, Any] = {step.kind: step.weight if step.kind == "weight" else True}
+    return what if step.hold_s is None else {**what, "hold": format_duration(step.hold_s)}
+
+
+def _analysis(analysis: Analysis) -> dict[str, Any]:
+    return {
+        "every": format_duration(analysis.every_s),
+        "min_samples": analysis.min_samples,
+        "failures_allowed": analysis.failures_allowed,
+        "inconclusive_allowed": analysis.inconclusive_allowed,
+        "checks": [
+            *(_signal(check) for check in analysis.signals),
+            *(_outside(check) for check in analysis.outside),
+        ],
+    }
+
+
+_NAMES = {parse_signal(name): name for name in SIGNAL_NAMES}
+
+
+def _signal(check: SignalCheck) -> dict[str, Any]:
+    """Return a check with the bounds that it has: most have one."""
+    signal = _NAMES[check.signal, check.quantile]
+    bounds: dict[str, str] = {}
+    if check.max is not None:
+        match kind_of(signal):
+            case "size":
+                bounds["max"] = format_size(int(check.max))
+            case "time":
+                bounds["max"] = format_duration(check.max)
+            case _:
+                bounds["max"] = format_share(check.max)
+    if check.over_stable is not None:
+        bounds["over_stable"] = format_share(check.over_stable)
+    if check.under_s:
+        bounds["under"] = format_duration(check.under_s)
+    return {"name": check.name, "signal": signal, **bounds, "dry_run": check.dry_run}
+
+
+def _outside(check: OutsideCheck) -> dict[str, Any]:
+    timeout = format_duration(check.timeout_s)
+    asked: dict[str, Any]
+    match check.kind:
+        case "prometheus":
+            bounds = {"max": check.max, "min": check.min}
+            asked = {"url": check.url, "query": check.query, **bounds, "timeout": timeout}
+        case "webhook":
+            asked = {"url": check.url, "timeout": timeout}
+        case "command":
+            asked = {"run": list(check.run), "timeout": timeout}
+    return {"name": check.name, check.kind: asked, "dry_run": check.dry_run}
+
+
+def _gates(gates: Gates) -> dict[str, Any] | None:
+    if gates == Gates():
+        return None
+    return {name: _gate(gates.named(name)) for name in get_args(GateName)}
+
+
+def _gate(gate: Gate | None) -> dict[str, str] | None:
+    return None if gate is None else {"url": gate.url, "timeout": format_duration(gate.timeout_s)}

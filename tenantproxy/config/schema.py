@@ -16,6 +16,7 @@ from tenantproxy.config.fields import DURATION_PATTERN, RANGE_PATTERN, SHARE_PAT
 from tenantproxy.config.models import DocumentDoc, ListenerDoc, TenantDoc
 from tenantproxy.config.policies import PolicyDoc
 from tenantproxy.config.render import render_codes
+from tenantproxy.config.rollout_models import RolloutDoc
 from tenantproxy.config.strict import Strict
 from tenantproxy.config.units import format_duration, format_share
 from tenantproxy.config.upstream_models import UpstreamDoc
@@ -31,11 +32,12 @@ def json_schema() -> Schema:
 
 
 def part_schemas() -> dict[str, Schema]:
-    """Return the schemas of what the API takes: tenant, listener, upstream; and of a policy."""
+    """Return the schemas of what the API takes, a rollout among it, and of a policy."""
     models: dict[str, type[BaseModel]] = {
         "tenant": TenantDoc,
         "listener": ListenerDoc,
         "upstream": UpstreamDoc,
+        "rollout": RolloutDoc,
         "policy": PolicyDoc,
     }
     return {name: _schema(model, f"tenantproxy {name}") for name, model in models.items()}
@@ -79,15 +81,15 @@ def _tidy(node: Any) -> None:
 
 def _default(name: str, part: Schema) -> None:
     value = part["default"]
-    if part.get("pattern") == DURATION_PATTERN:
+    if value is None:
+        part["default"] = "auto" if name == "workers" else None
+    elif part.get("pattern") == DURATION_PATTERN:
         part["default"] = format_duration(value)
     elif part.get("pattern") == SHARE_PATTERN:
         part["default"] = format_share(value)
     elif part.get("pattern") == RANGE_PATTERN:
         part["default"] = "-".join(map(str, value))
-    elif name == "workers":
-        part["default"] = "auto"
-    elif name == "expect" and value is not None:
+    elif name == "expect":
         part["default"] = render_codes(value)
     elif isinstance(value, dict):  # it stands at the keys of that mapping already
         del part["default"]

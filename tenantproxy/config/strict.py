@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic.fields import FieldInfo
 
 from tenantproxy.config.fields import fault, shown
 
@@ -38,17 +39,23 @@ class Strict(BaseModel):
         return {key: value for key, value in data.items() if key not in off} if off else data
 
 
-def one_of(*keys: str) -> dict[str, Any]:
+def keys(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Return the fields of a mapping by the keys that people write."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def one_of(*names: str) -> dict[str, Any]:
     """Return the JSON schema of a mapping that has exactly one of these keys; null is none."""
-    return {"oneOf": [_has(key) for key in keys]}
+    return {"oneOf": [has(name) for name in names]}
 
 
 def needs(key: str, other: str) -> dict[str, Any]:
     """Return the JSON schema of a mapping that may have `key` only together with `other`."""
-    return {"if": _has(key), "then": _has(other)}
+    return {"if": has(key), "then": has(other)}
 
 
-def _has(key: str) -> dict[str, Any]:
+def has(key: str) -> dict[str, Any]:
+    """Return the JSON schema of a mapping that has this key; null is none."""
     return {"required": [key], "properties": {key: {"not": {"type": "null"}}}}
 
 
@@ -58,6 +65,8 @@ def _in(value: object, values: tuple[object, ...]) -> bool:
 
 
 def _keys_hint(model: type[BaseModel]) -> str:
-    needed = [key for key, field in model.model_fields.items() if field.is_required()]
-    keys = needed or list(model.model_fields)[:3]
-    return f"write it as lines of `key: value`, with keys such as {', '.join(keys)}"
+    known = keys(model)
+    needed = [key for key, field in known.items() if field.is_required()]
+    return (
+        f"write it as lines of `key: value`, with keys such as {', '.join(needed or [*known][:3])}"
+    )

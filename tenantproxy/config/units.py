@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from fractions import Fraction
 
 MAX_DURATION_S = 3650 * 86_400.0
 """Ten years: more is a slip of the pen, and times added to it must stay exact."""
 
 MAX_SHOWN = 40
+WHOLE_PERCENT = 100
 
 _SECONDS = {
     "d": Decimal(86_400),
@@ -38,6 +40,7 @@ _DURATION = re.compile(_NUMBER + r"(ms|s|m|h|d)")
 _SIZE = re.compile(_NUMBER + r"(TiB|GiB|MiB|KiB|TB|GB|MB|kB|KB|B)")
 _RATE = re.compile(_NUMBER + r"(TiB|GiB|MiB|KiB|TB|GB|MB|kB|KB|B)?/(s|m|h)")
 _SHARE = re.compile(_NUMBER + "%")
+_SHARE_RATE = re.compile(_NUMBER + "%/(s|m|h)")
 _COMPOUND = re.compile(r"(?:[0-9]{1,9}(?:d|h|ms|m|s)){2,5}")
 _PART = re.compile(r"([0-9]+)(d|h|ms|m|s)")
 
@@ -109,24 +112,49 @@ def format_rate(per_second: float) -> str:
     return f"{_plain(per_second)}/s"
 
 
-def parse_share(text: str) -> float:
-    """Return 0.1 for `10%`; from 0 to 1.
+def parse_share(text: str, most: float = 1.0) -> float:
+    """Return 0.1 for `10%`; from 0 to `most`.
 
     Raises:
-        ValueError: it is not a share, or above 100%.
+        ValueError: it is not a share, or above `most`.
     """
     match = _SHARE.fullmatch(text)
     if match is None:
         raise ValueError(f"{_quoted(text)} is not a share, write for example 10%")
     share = float(Decimal(match[1]) / 100)
-    if share > 1:
-        raise ValueError(f"{_quoted(text)} is above 100%, write for example 10%")
+    if share > most:
+        raise ValueError(f"{_quoted(text)} is above {format_share(most)}, write for example 10%")
     return share
 
 
 def format_share(share: float) -> str:
     """Return `10%` for 0.1."""
     return f"{_plain_decimal(Decimal(repr(float(share))) * 100)}%"
+
+
+def parse_share_rate(text: str) -> float:
+    """Return the part of a whole in a second that `5%/m` is; of one time unit at most all.
+
+    Raises:
+        ValueError: it is not such a rate, or above 100% of its unit.
+    """
+    match = _SHARE_RATE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{_quoted(text)} is not a share of a time, write for example 5%/m")
+    percent, seconds = Fraction(match[1]), Fraction(_SECONDS[match[2]])
+    if percent > WHOLE_PERCENT:
+        raise ValueError(f"{_quoted(text)} is above 100%/{match[2]}, write for example 5%/m")
+    return float(percent / WHOLE_PERCENT / seconds)
+
+
+def format_share_rate(per_second: float) -> str:
+    """Return `5%/m`, of a minute if that can be said to the last bit with two decimals."""
+    for unit in ("m", "s", "h"):
+        percent = round(Decimal(repr(float(per_second))) * _SECONDS[unit] * WHOLE_PERCENT, 2)
+        text = f"{_plain_decimal(percent)}%/{unit}"
+        if percent <= WHOLE_PERCENT and parse_share_rate(text) == per_second:
+            return text
+    return f"{format_share(per_second)}/s"
 
 
 def _quoted(text: str) -> str:

@@ -229,7 +229,9 @@ class Controller(Looking):
     ) -> list[Change]:
         raise NotImplementedError
 
-    async def command_rollout(self, key: ListenerKey, command: Command) -> RolloutView:
+    async def command_rollout(
+        self, key: ListenerKey, command: Command, *, dry_run: bool = False
+    ) -> RolloutView:
         raise NotImplementedError
 
     # One port -------------------------------------------------------------------------

@@ -158,8 +158,12 @@ class Control(Protocol):
         """Give a listener a rollout, another one, or none: one on its way ends as aborted."""
         ...
 
-    async def command_rollout(self, key: ListenerKey, command: Command) -> RolloutView:
+    async def command_rollout(
+        self, key: ListenerKey, command: Command, *, dry_run: bool = False
+    ) -> RolloutView:
         """Start, pause, resume, promote, abort or roll back; weights are out when this returns.
+
+        With `dry_run` it is only held against the phase, and the rollout stays as it is.
 
         Raises:
             NotFound, Conflict: it does not fit the phase.

@@ -15,6 +15,7 @@ from tenantproxy.control.listener import Listener
 from tenantproxy.control.lookout import Lookout
 from tenantproxy.control.registry import Registry
 from tenantproxy.control.upstreams import Upstreams
+from tenantproxy.errors import NotFound
 from tenantproxy.model import edit
 from tenantproxy.model.delta import Change, Tenants, changes, delta
 from tenantproxy.model.rollout_view import RolloutView
@@ -110,7 +111,7 @@ class Looking:
         return []
 
     def rollout(self, key: ListenerKey) -> RolloutView:
-        raise NotImplementedError
+        raise NotFound(f"listener {key} has no rollout")
 
     def rollout_snapshots(self) -> Iterable[RolloutView]:
         return ()

@@ -7,7 +7,7 @@ Every problem is found; the cost grows with the size of the document only.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
 from tenantproxy.errors import (
@@ -18,6 +18,8 @@ from tenantproxy.errors import (
     PortRangeFull,
     Problem,
 )
+from tenantproxy.model.derive import PREVIEW
+from tenantproxy.model.rollout_spec import RolloutSpec
 from tenantproxy.model.spec import (
     Document,
     EndpointSpec,
@@ -26,6 +28,7 @@ from tenantproxy.model.spec import (
     TenantSpec,
     UpstreamSpec,
 )
+from tenantproxy.model.split import MAX_MEMBERS
 
 AT_KEY = frozenset({"unknown_upstream", "tls_files"})
 """Codes of problems that are about the last key of the path, not about its value."""
@@ -41,11 +44,11 @@ def check_document(document: Document, *, first_unprivileged_port: int = 0) -> l
     """
     proxy, first = document.proxy, first_unprivileged_port
     problems = list(_own_ports(proxy, first))
-    owners: dict[int, ListenerSpec] = {}
+    owners: dict[int, str] = {}
     automatic = 0
     for tenant in document.tenants.values():
         problems += _tenant(tenant, proxy, first, owners)
-        automatic += sum(one.port is None for one in tenant.listeners.values())
+        automatic += sum(map(_automatic, tenant.listeners.values()))
     problems += _capacity(proxy, owners, automatic)
     return problems
 
@@ -104,28 +107,46 @@ def _tenant(
     tenant: TenantSpec,
     proxy: ProxySpec,
     first_unprivileged_port: int,
-    owners: dict[int, ListenerSpec],
+    owners: dict[int, str],
 ) -> Iterator[Problem]:
     """Yield what is wrong with a tenant; `owners` gathers who has which number."""
     for listener in tenant.listeners.values():
         path = f"tenants.{tenant.name}.listeners.{listener.name}"
         yield from _unknown_upstreams(listener, tenant, path)
-        if listener.port is not None:
-            yield from _port(listener, proxy, first_unprivileged_port, f"{path}.port")
-            yield from _clash(listener, listener.port, owners, f"{path}.port")
-            yield from _loops(listener, tenant, proxy)
+        rollout = listener.rollout
+        if rollout is not None:
+            yield from _rollout(listener, rollout, proxy, f"{path}.rollout")
+        for port, who, place in _numbers(listener):
+            yield from _port(port, proxy, first_unprivileged_port, f"{path}.{place}")
+            yield from _clash(who, port, owners, f"{path}.{place}")
+        yield from _loops(listener, tenant, proxy)
+
+
+def _automatic(listener: ListenerSpec) -> int:
+    """Return how many numbers of the range it is given."""
+    rollout = listener.rollout
+    return (listener.port is None) + (rollout is not None and rollout.preview == "auto")
+
+
+def _numbers(listener: ListenerSpec) -> Iterator[tuple[int, str, str]]:
+    """Yield the ports that it names: number, who has it then, and place in the listener."""
+    if listener.port is not None:
+        yield listener.port, str(listener.key), "port"
+    rollout = listener.rollout
+    if rollout is not None and isinstance(rollout.preview, int):
+        yield rollout.preview, f"{listener.key}{PREVIEW}", "rollout.preview"
 
 
 def _port(
-    listener: ListenerSpec, proxy: ProxySpec, first_unprivileged_port: int, path: str
+    port: int, proxy: ProxySpec, first_unprivileged_port: int, path: str
 ) -> Iterator[Problem]:
-    port = listener.port or 0
+    automatic = "write `preview: auto`" if path.endswith(".preview") else "leave `port` out"
     first, last = proxy.port_range
     if not first <= port <= last:
         yield Problem(
             f"port {port} is outside proxy.port_range {first}-{last}",
             path,
-            hint="take a number of the range, or leave `port` out to be given one",
+            hint=f"take a number of the range, or {automatic} to be given one",
             code=PortOutsideRange.code,
         )
     if port < first_unprivileged_port:
@@ -149,22 +170,19 @@ def _privileged(port: int, first_unprivileged_port: int, path: str) -> Problem:
     )
 
 
-def _clash(
-    listener: ListenerSpec, port: int, owners: dict[int, ListenerSpec], path: str
-) -> Iterator[Problem]:
-    owner = owners.setdefault(port, listener)
-    if owner is not listener:
+def _clash(who: str, port: int, owners: dict[int, str], path: str) -> Iterator[Problem]:
+    automatic = "write `preview: auto`" if path.endswith(".preview") else "leave its `port` out"
+    if port in owners:
         yield Problem(
-            f"listeners {owner.key} and {listener.key} both want port {port}",
+            f"listeners {owners[port]} and {who} both want port {port}",
             path,
-            hint="give one of the two another number, or leave its `port` out",
+            hint=f"give one of the two another number, or {automatic}",
             code=PortClash.code,
         )
+    owners.setdefault(port, who)
 
 
-def _capacity(
-    proxy: ProxySpec, owners: dict[int, ListenerSpec], automatic: int
-) -> Iterator[Problem]:
+def _capacity(proxy: ProxySpec, owners: dict[int, str], automatic: int) -> Iterator[Problem]:
     first, last = proxy.port_range
     taken = {port for port in owners if first <= port <= last}
     taken |= {
@@ -177,20 +195,56 @@ def _capacity(
         yield Problem(
             f"{automatic} listeners need a port of {first}-{last}, and {free} are free",
             "proxy.port_range",
-            hint="make the range wider, or remove listeners",
+            hint="make the range wider, remove listeners, or set `preview: null` in rollouts",
             code=PortRangeFull.code,
         )
 
 
 def _unknown_upstreams(listener: ListenerSpec, tenant: TenantSpec, path: str) -> Iterator[Problem]:
-    for member in listener.split:
-        if member.upstream in tenant.upstreams:
-            continue
+    named = [(member.upstream, f"split.{member.upstream}") for member in listener.split]
+    rollout = listener.rollout
+    if rollout is not None:
+        named += [(rollout.stable, "rollout.from"), (rollout.canary, "rollout.to")]
+    for upstream, place in named:
+        if upstream not in tenant.upstreams:
+            yield Problem(
+                f"{tenant.name} has no upstream named {upstream}",
+                f"{path}.{place}",
+                hint=_upstream_hint(upstream, sorted(tenant.upstreams)),
+                code="unknown_upstream",
+            )
+
+
+def _rollout(
+    listener: ListenerSpec, rollout: RolloutSpec, proxy: ProxySpec, path: str
+) -> Iterator[Problem]:
+    """Yield why a rollout cannot move this split, or be judged as it says."""
+    pair = (rollout.stable, rollout.canary)
+    weights = {member.upstream: member.weight for member in listener.split}
+    if not sum(weights.get(upstream, 0) for upstream in pair):
         yield Problem(
-            f"{tenant.name} has no upstream named {member.upstream}",
-            f"{path}.split.{member.upstream}",
-            hint=_upstream_hint(member.upstream, sorted(tenant.upstreams)),
-            code="unknown_upstream",
+            f"neither {rollout.stable} nor {rollout.canary} has a share of the split, "
+            "and there is nothing to move",
+            path,
+            hint=f"give {rollout.stable} a weight above 0 in the split",
+            code="rollout_without_share",
+        )
+    elif len(weights.keys() | set(pair)) > MAX_MEMBERS:
+        new = next(upstream for upstream in pair if upstream not in weights)
+        yield Problem(
+            f"with {new} the split would have more than {MAX_MEMBERS} members",
+            f"{path}.{'from' if new == rollout.stable else 'to'}",
+            hint="take a member out of the split, such as one of weight 0",
+            code="split_full",
+        )
+    commands = [check.name for check in rollout.analysis.outside if check.kind == "command"]
+    if commands and not proxy.rollout_commands:
+        yield Problem(
+            f"the check {commands[0]} runs a program, which this daemon does not allow",
+            f"{path}.analysis.checks",
+            hint="set proxy.rollout_commands: true, which is read at start, only where everybody "
+            "who may change a document or a rollout may run anything as the daemon's user",
+            code="rollout_commands_off",
         )
 
 
@@ -206,16 +260,26 @@ def _upstream_hint(name: str, known: list[str]) -> str:
 
 def _loops(listener: ListenerSpec, tenant: TenantSpec, proxy: ProxySpec) -> Iterator[Problem]:
     """A connection that comes back to its own port would be proxied without end."""
-    for member in listener.split:
-        for host, port, path in _named(tenant.upstreams.get(member.upstream)):
-            if port == listener.port and _reaches(host, proxy.listen_address):
-                yield Problem(
-                    f"{EndpointSpec(host, port)} is the listener {listener.key} itself, "
-                    "which splits to it",
-                    f"tenants.{tenant.name}.upstreams.{member.upstream}.{path}",
-                    hint="name the address of the service, not of this proxy",
-                    code="upstream_loop",
-                )
+    for own, who, place in _numbers(listener):
+        for upstream in _leads_to(listener, preview=place != "port"):
+            for host, port, path in _named(tenant.upstreams.get(upstream)):
+                if port == own and _reaches(host, proxy.listen_address):
+                    yield Problem(
+                        f"{EndpointSpec(host, port)} is the listener {who} itself, "
+                        "which splits to it",
+                        f"tenants.{tenant.name}.upstreams.{upstream}.{path}",
+                        hint="name the address of the service, not of this proxy",
+                        code="upstream_loop",
+                    )
+
+
+def _leads_to(listener: ListenerSpec, *, preview: bool) -> Iterable[str]:
+    """Return the upstreams that a port leads to, now or in the course of its rollout."""
+    rollout = listener.rollout
+    pair = () if rollout is None else (rollout.stable, rollout.canary)
+    if preview:
+        return pair[1:]
+    return dict.fromkeys((*(member.upstream for member in listener.split), *pair))
 
 
 def _named(upstream: UpstreamSpec | None) -> Iterator[tuple[str, int, str]]:

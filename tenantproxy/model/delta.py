@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import TypeVar
 
+from tenantproxy.model.rollout_spec import Analysis, Gates, RolloutSpec, Step
 from tenantproxy.model.spec import (
     Discovery,
     EndpointSpec,
@@ -22,6 +23,7 @@ from tenantproxy.model.spec import (
 )
 
 Tenants = Mapping[str, TenantSpec]
+Spec = ListenerSpec | UpstreamSpec | RolloutSpec
 T = TypeVar("T")
 
 
@@ -49,7 +51,7 @@ class Change:
     op: str
     """`add`, `remove` or `change`."""
     kind: str
-    """`tenant`, `listener`, `upstream`, `split` or `proxy`."""
+    """`tenant`, `listener`, `upstream`, `split`, `rollout` or `proxy`."""
     name: str
     """`acme`, `acme/web` or a key of `proxy`."""
     before: str = ""
@@ -101,13 +103,7 @@ def changes(found: Delta) -> list[Change]:
         for name, (old, new) in found.tenants.items()
     ]
     for listener_key, (was, now) in found.listeners.items():
-        only_split = was is not None and now is not None and replace(was, split=now.split) == now
-        if only_split and was is not None and now is not None:
-            before, after = split_text(was.split), split_text(now.split)
-            lines.append(Change("change", "split", str(listener_key), before, after))
-        else:
-            before, after = _fields(was, now)
-            lines.append(Change(_op(was, now), "listener", str(listener_key), before, after))
+        lines += _listener(str(listener_key), was, now)
     for upstream_key, (had, has) in found.upstreams.items():
         before, after = _fields(had, has)
         lines.append(Change(_op(had, has), "upstream", str(upstream_key), before, after))
@@ -128,6 +124,55 @@ def split_text(split: tuple[SplitMember, ...]) -> str:
     return " ".join(f"{member.upstream}={member.weight}" for member in split)
 
 
+def rollout_text(rollout: RolloutSpec) -> str:
+    """Return `web-v1 -> web-v2: 5% 25% pause 50%`."""
+    return f"{rollout.stable} -> {rollout.canary}: {_steps_text(rollout.steps, held=False)}"
+
+
+def _listener(name: str, was: ListenerSpec | None, now: ListenerSpec | None) -> Iterator[Change]:
+    """Say what differs of a listener: of its rollout in a line of its own.
+
+    A split that differs has one, too, if nothing else of the listener does.
+    """
+    if was is None or now is None:
+        yield Change(_op(was, now), "listener", name)
+        return
+    if was.rollout != now.rollout:
+        before, after = _rollouts(was.rollout, now.rollout)
+        yield Change(_op(was.rollout, now.rollout), "rollout", name, before, after)
+    was, now = _rest(was), _rest(now)
+    if replace(was, split=now.split) != now:
+        yield Change("change", "listener", name, *_fields(was, now))
+    elif was.split != now.split:
+        yield Change("change", "split", name, split_text(was.split), split_text(now.split))
+
+
+def _rest(listener: ListenerSpec) -> ListenerSpec:
+    """Return it without its rollout, and without what is derived, which nobody has written."""
+    return replace(listener, rollout=None, salt="", preview_of=None)
+
+
+def _rollouts(was: RolloutSpec | None, now: RolloutSpec | None) -> tuple[str, str]:
+    """Return both as text, with whatever differs of them."""
+    if was is None or now is None:
+        return "" if was is None else rollout_text(was), "" if now is None else rollout_text(now)
+    before, after = rollout_text(was), rollout_text(now)
+    if before == after and was.steps != now.steps:
+        head = f"{now.stable} -> {now.canary}: "
+        before, after = (head + _steps_text(one.steps, held=True) for one in (was, now))
+    was = replace(was, stable=now.stable, canary=now.canary, steps=now.steps)
+    less, more = _fields(was, now)
+    return ", ".join(filter(None, (before, less))), ", ".join(filter(None, (after, more)))
+
+
+def _steps_text(steps: tuple[Step, ...], *, held: bool) -> str:
+    return " ".join(
+        (f"{step.weight}%" if step.kind == "weight" else step.kind)
+        + (f"({step.hold_s:g}s)" if held and step.hold_s is not None else "")
+        for step in steps
+    )
+
+
 def _op(old: object, new: object) -> str:
     return "add" if old is None else "remove" if new is None else "change"
 
@@ -136,9 +181,7 @@ def _labels(tenant: TenantSpec | None) -> str:
     return "" if tenant is None else " ".join(f"{k}={v}" for k, v in sorted(tenant.labels.items()))
 
 
-def _fields(
-    old: ListenerSpec | UpstreamSpec | None, new: ListenerSpec | UpstreamSpec | None
-) -> tuple[str, str]:
+def _fields(old: Spec | None, new: Spec | None) -> tuple[str, str]:
     """Return the fields that differ, as text; nothing for what comes or goes."""
     if old is None or new is None:
         return "", ""
@@ -158,7 +201,8 @@ def _text(value: object) -> str:
     if is_dataclass(value):
         said = ((one.name, getattr(value, one.name), one.default) for one in fields(value))
         parts = [f"{name}={_text(is_now)}" for name, is_now, was in said if is_now != was]
-        return f"({', '.join(parts) or 'on'})"
+        plain = "default" if isinstance(value, Analysis | Gates) else "on"
+        return f"({', '.join(parts) or plain})"
     if isinstance(value, tuple):
         if all(isinstance(part, SplitMember) for part in value):
             return split_text(value)

@@ -80,7 +80,7 @@ def with_upstream(tenants: Tenants, new: UpstreamSpec) -> Tenants:
 
 
 def without_upstream(tenants: Tenants, key: UpstreamKey) -> Tenants:
-    """Take an upstream away; that no split names it is checked with the whole."""
+    """Take an upstream away; that no split or rollout names it is checked with the whole."""
     upstream(tenants, key)
     owner = tenants[key.tenant]
     rest = {name: spec for name, spec in owner.upstreams.items() if name != key.upstream}
@@ -93,11 +93,13 @@ def with_split(tenants: Tenants, key: ListenerKey, split: tuple[SplitMember, ...
 
 
 def users(owner: TenantSpec) -> dict[str, tuple[str, ...]]:
-    """Return, by upstream, the listeners whose split names it."""
+    """Return, by upstream, the listeners whose split or rollout names it."""
     found: dict[str, list[str]] = {}
     for one in owner.listeners.values():
-        for member in one.split:
-            found.setdefault(member.upstream, []).append(one.name)
+        plan = one.rollout
+        pair = () if plan is None else (plan.stable, plan.canary)
+        for name in dict.fromkeys((*(member.upstream for member in one.split), *pair)):
+            found.setdefault(name, []).append(one.name)
     return {name: tuple(by) for name, by in found.items()}
 
 

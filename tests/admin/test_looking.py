@@ -309,9 +309,9 @@ async def test_thousands_are_shown_and_encoded_beside_the_loop(monkeypatch):
     threads = set()
     real = views.show_listener
 
-    def noting(view):
+    def noting(view, phase):
         threads.add(threading.get_ident())
-        return real(view)
+        return real(view, phase)
 
     monkeypatch.setattr(views, "show_listener", noting)
     async with serving(many(3, 300)) as api:

@@ -1,12 +1,14 @@
 """The OpenAPI document is whole, valid, and says what the router does."""
 
 import re
+from typing import get_args
 
 from jsonschema import Draft202012Validator
 
 from tenantproxy.admin.app import make_app
 from tenantproxy.admin.openapi import openapi
 from tenantproxy.admin.routes import ROUTES
+from tenantproxy.model.rollout import Command
 
 
 def operations():
@@ -46,6 +48,10 @@ def test_the_contract_is_there():
         f"{listener}/open": "post",
         f"{listener}/sleep": "post",
         f"{listener}/split": "get put",
+        f"{listener}/rollout": "get put delete",
+        **{f"{listener}/rollout/{command}": "post" for command in get_args(Command)},
+        "/api/v1/rollouts": "get",
+        "/api/v1/tenants/{tenant}/rollouts": "get",
         "/api/v1/tenants/{tenant}/upstreams/{upstream}": "get put delete",
         "/api/v1/document": "get put",
         "/api/v1/diff": "post",

@@ -1,9 +1,13 @@
 """Shapes whose edges the routes do not show."""
 
+from dataclasses import replace
 from typing import get_args
+
+import pytest
 
 from tenantproxy.admin import views
 from tenantproxy.model.lifecycle import State
+from tenantproxy.model.rollout import Phase
 from tenantproxy.model.spec import Discovery, UpstreamKey, UpstreamSpec
 from tenantproxy.model.views import EndpointState, EndpointView
 from tests.admin.conftest import hold
@@ -45,6 +49,22 @@ def test_discovery_is_shown_as_it_stands_in_the_document(control):
 def test_an_endpoint_that_never_changed_has_no_time_of_change(control):
     control.traffic.seen[V1] = {"endpoints": (EndpointView("e:1", None),)}
     assert views.show_upstream(control.upstream(V1))["endpoints"][0]["since"] is None
+
+
+def test_a_preview_names_the_listener_that_it_is_of(control):
+    seen = control.listener(WEB)
+    assert views.show_listener(seen)["preview_of"] is None
+    preview = replace(seen, spec=replace(seen.spec, name="web.preview", preview_of="web"))
+    shown = views.whole_listener(preview)
+    hold(shown, "Listener")
+    assert (shown["preview_of"], shown["rollout"]) == ("web", None)
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_every_phase_of_a_rollout_has_its_word_in_the_shape_of_a_listener(control, phase):
+    shown = views.whole_listener(control.listener(WEB), phase)
+    hold(shown, "Listener")
+    assert shown["rollout"] == phase
 
 
 def test_a_port_that_is_not_there_is_null(control):

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from structlog.testing import capture_logs
 
+from tenantproxy import clock
+from tenantproxy.admin.app import make_app
 from tenantproxy.admin.views import whole_upstream
 from tenantproxy.cli.main import root
+from tenantproxy.metrics.site import start_site
 from tenantproxy.model.spec import Discovery, UpstreamKey, UpstreamSpec
 from tenantproxy.model.views import EndpointView, Totals
 from tests.e2e import ports
-from tests.support_control import memory_control
+from tests.support_control import WEB, MemoryControl, memory_control
+from tests.support_rollouts import running
 
 ROOT = Path(__file__).parents[2]
 
@@ -151,6 +160,82 @@ def daemon(tmp_path_factory) -> Iterator[Daemon]:
 def online(daemon, command) -> Callable[..., Result]:
     """Run a command that finds the daemon."""
     return lambda *args: command("--server", daemon.url, *args)
+
+
+class Remote:
+    """The admin API over a control side without sockets, on the loop of a thread of its own."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self.control, self._runner, self.url = self._wait(self._start())
+
+    def do(self, work: Callable[[], Any]) -> Any:
+        """Do it where the control side lives."""
+
+        async def call() -> Any:
+            return work()
+
+        return self._wait(call())
+
+    def roll(self, **fields: Any) -> None:
+        """Let acme/web be in the middle of a rollout; fields may be others."""
+        made = running(WEB, clock.wall_s(), **fields)
+
+        async def put() -> None:
+            await self.control.put_rollout(WEB, made.spec)
+            self.control.rolling.views[WEB] = made
+
+        self._wait(put())
+
+    def tell(self, event: str, reason: str, **fields: Any) -> None:
+        """Let it move on, with an event; to be called in the loop's thread."""
+        if fields:
+            self.control.rolling.set(WEB, reason=reason, **fields)
+        self.control.log.add(event, reason, tenant="acme", about="listener/web")
+
+    def script(self, *steps: Callable[[], Any]) -> Future[None]:
+        """Do one after the other, each when somebody watches and has looked since the last."""
+
+        async def run() -> None:
+            looked = self.control.looked
+            for step in steps:
+                while not self.control.log._followers or self.control.looked == looked:
+                    await asyncio.sleep(0.01)
+                looked = self.control.looked
+                step()
+
+        return asyncio.run_coroutine_threadsafe(run(), self._loop)
+
+    def stop(self) -> None:
+        self.do(self.control.end)
+        self._wait(self._runner.cleanup())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _start(self) -> tuple[MemoryControl, Any, str]:
+        control = memory_control()
+        runner, port = await start_site(make_app(control, token=None), "127.0.0.1", 0, "admin")
+        return control, runner, f"http://127.0.0.1:{port}"
+
+    def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+
+
+@pytest.fixture
+def remote() -> Iterator[Remote]:
+    with capture_logs():  # a log on standard output would be taken for a command's
+        made = Remote()
+        yield made
+        made.stop()
+
+
+@pytest.fixture
+def there(remote, command) -> Callable[..., Result]:
+    """Run a command that finds the remote."""
+    return lambda *args: command("--server", remote.url, *args)
 
 
 @pytest.fixture

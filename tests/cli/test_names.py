@@ -8,7 +8,14 @@ from tenantproxy.cli.names import ALIASES, complete_kind, in_tenant, kind_of
 
 @pytest.mark.parametrize(
     ("given", "kind"),
-    [("li", "listeners"), ("Listener", "listeners"), ("tn", "tenants"), ("up", "upstreams")],
+    [
+        ("li", "listeners"),
+        ("Listener", "listeners"),
+        ("tn", "tenants"),
+        ("up", "upstreams"),
+        ("ro", "rollouts"),
+        ("rollout", "rollouts"),
+    ],
 )
 def test_short_and_singular_names_do(given, kind):
     assert kind_of(given) == kind

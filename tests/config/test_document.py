@@ -14,6 +14,15 @@ from tenantproxy.config.document import (
     parse_upstream,
 )
 from tenantproxy.errors import DocumentError, NotSupportedYet
+from tenantproxy.model.rollout_spec import (
+    Analysis,
+    Gate,
+    Gates,
+    OutsideCheck,
+    RolloutSpec,
+    SignalCheck,
+    Step,
+)
 from tenantproxy.model.spec import (
     DEFAULT_WAKE,
     AdminSpec,
@@ -49,6 +58,7 @@ proxy:
   metrics: {address: 127.0.0.1, port: 9901}
   database: null
   dns: {servers: ["10.0.0.2", "10.0.0.3:5353", "[fd00::1]:53"], timeout: 3s}
+  rollout_commands: true
   policies: [policies/, more.yaml]
   shutdown: {keep_accepting: 1s, drain: 2m}
 tenants:
@@ -99,11 +109,102 @@ tenants:
         drain: 0s
         accept_proxy: null
         tls: null
-        rollout: null
+        rollout:
+          from: web-v1
+          to: web-v2
+          start: manual
+          preview: 20002
+          steps:
+            - {experiment: true, hold: 5m}
+            - {weight: 5, hold: 2m}
+            - {pause: true}
+            - {weight: 50}
+          analysis:
+            every: 10s
+            min_samples: 30
+            failures_allowed: 0
+            inconclusive_allowed: 2
+            checks:
+              - {signal: connect_failures, max: 1%}
+              - {signal: early_closes, over_stable: 2%, under: 500ms, dry_run: true}
+              - {signal: first_byte_p99, max: 250ms, over_stable: 150%, name: slow}
+              - {signal: bytes_out_p50, max: 64KiB}
+              - {signal: duration_shape, over_stable: 30%}
+              - {prometheus: {url: "http://prometheus:9090", query: 'errors{job="{{canary}}"}', max: 0.01, min: -1, timeout: 5s}, name: errors, dry_run: true}
+              - {webhook: {url: "https://qa/check?x=1", timeout: 3s}}
+              - {command: {run: [/bin/judge, --fast], timeout: 2s}, name: judge}
+          gates:
+            before_start: {url: "http://qa/start", timeout: 1s}
+            before_step: {url: "http://qa/step"}
+            before_promotion: {url: "http://qa/promotion"}
+            after_end: {url: "http://qa/end"}
+          no_traffic: pass
+          on_failure: pause
+          canary_connections: drain
+          deadline: 300s
+          rollback_window: 2h
+          rebalance: 5%/m
+          dry_run: true
         fallback: true
-      auto: {split: {web-v1: 1}, port: null, idle: null, sticky: null, fallback: false}
+      auto: {split: {web-v1: 1}, port: null, idle: null, sticky: null, fallback: false, rollout: null}
   empty:
 """
+
+
+ROLLOUT = RolloutSpec(
+    stable="web-v1",
+    canary="web-v2",
+    steps=(
+        Step("experiment", hold_s=300.0),
+        Step("weight", 5, 120.0),
+        Step("pause"),
+        Step("weight", 50),
+    ),
+    start="manual",
+    preview=20002,
+    analysis=Analysis(
+        every_s=10.0,
+        min_samples=30,
+        failures_allowed=0,
+        inconclusive_allowed=2,
+        signals=(
+            SignalCheck("connect_failures", "connect_failures", max=0.01),
+            SignalCheck(
+                "early_closes", "early_closes", over_stable=0.02, under_s=0.5, dry_run=True
+            ),
+            SignalCheck("slow", "first_byte", 0.99, 0.25, 1.5),
+            SignalCheck("bytes_out_p50", "bytes_out", 0.5, 65_536.0),
+            SignalCheck("duration_shape", "duration", over_stable=0.3),
+        ),
+        outside=(
+            OutsideCheck(
+                "errors",
+                "prometheus",
+                "http://prometheus:9090",
+                'errors{job="{{canary}}"}',
+                max=0.01,
+                min=-1.0,
+                timeout_s=5.0,
+                dry_run=True,
+            ),
+            OutsideCheck("webhook", "webhook", "https://qa/check?x=1", timeout_s=3.0),
+            OutsideCheck("judge", "command", run=("/bin/judge", "--fast"), timeout_s=2.0),
+        ),
+    ),
+    gates=Gates(
+        Gate("http://qa/start", 1.0),
+        Gate("http://qa/step"),
+        Gate("http://qa/promotion"),
+        Gate("http://qa/end"),
+    ),
+    no_traffic="pass",
+    on_failure="pause",
+    canary_connections="drain",
+    deadline_s=300.0,
+    rollback_window_s=7200.0,
+    rebalance_per_s=0.05 / 60,
+    dry_run=True,
+)
 
 
 def test_a_document_with_every_key_becomes_values():
@@ -117,6 +218,7 @@ def test_a_document_with_every_key_becomes_values():
         admin=AdminSpec("0.0.0.0", 9900, "/run/token"),
         metrics=MetricsSpec("127.0.0.1", 9901),
         dns=DnsSpec(("10.0.0.2", "10.0.0.3:5353", "[fd00::1]:53"), 3.0),
+        rollout_commands=True,
         policies=("policies/", "more.yaml"),
         shutdown=ShutdownSpec(1.0, 120.0),
     )
@@ -182,6 +284,7 @@ def test_a_document_with_every_key_becomes_values():
         drain_s=0.0,
         sticky="source_ip",
         fallback=True,
+        rollout=ROLLOUT,
     )
     auto = acme.listeners["auto"]
     assert (auto.sticky, auto.fallback) == (None, False)
@@ -191,11 +294,31 @@ def test_the_document_with_every_key_leaves_no_field_at_its_default():
     """A key that comes later fails here until it stands there, and so is read, sent and rendered."""
     document = parse_document(FULL)
     tenant = document.tenants["acme"]
-    plain = UpstreamSpec("", ""), ListenerSpec("", "", ()), ProxySpec()
-    made = tenant.upstreams.values(), tenant.listeners.values(), [document.proxy]
-    for one, all_of_it in zip(plain, made, strict=True):
+    rollout = tenant.listeners["web"].rollout
+    assert rollout is not None
+    analysis = rollout.analysis
+    made = {
+        UpstreamSpec("", ""): tenant.upstreams.values(),
+        ListenerSpec("", "", ()): tenant.listeners.values(),
+        ProxySpec(): [document.proxy],
+        RolloutSpec("", "", ()): [rollout],
+        Step("pause"): rollout.steps,
+        Analysis(): [analysis],
+        SignalCheck("", "resets"): analysis.signals,
+        OutsideCheck("", "webhook"): analysis.outside,
+        Gates(): [rollout.gates],
+        Gate(""): [rollout.gates.before_start],
+    }
+    for one, all_of_it in made.items():
         for name in type(one).__slots__:
-            assert any(getattr(other, name) != getattr(one, name) for other in all_of_it), name
+            if (type(one), name) not in {(ListenerSpec, "salt"), (ListenerSpec, "preview_of")}:
+                assert any(getattr(other, name) != getattr(one, name) for other in all_of_it), name
+
+
+def test_no_document_names_what_is_derived():
+    for name in ("salt", "preview_of"):
+        with pytest.raises(DocumentError, match=f"`{name}` is not a key"):
+            parse_document(listener(f"{{split: {{web: 1}}, {name}: x}}"))
 
 
 def test_what_is_left_out_has_the_default_of_the_values():
@@ -235,6 +358,19 @@ def listener(text):
 
 def upstream(text):
     return f"version: 1\ntenants:\n  acme:\n    upstreams:\n      web: {text}\n"
+
+
+def rollout(text):
+    """Put a line into a rollout; it replaces that of the same key."""
+    lines = {"from": "old", "to": "new", "steps": "[{weight: 5}]"}
+    lines.pop(text.partition(":")[0], None)
+    head = (
+        "version: 1\ntenants:\n  acme:\n    upstreams:\n      old: {endpoints: ['a:1']}\n"
+        "      new: {endpoints: ['b:1']}\n    listeners:\n      a:\n        port: 20001\n"
+        "        split: {old: 1}\n        rollout: {\n"
+    )
+    rest = "".join(f",\n         {key}: {value}" for key, value in lines.items())
+    return f"{head}         {text}{rest}}}\n"
 
 
 def proxy(text):
@@ -336,7 +472,23 @@ BROKEN = [
     (listener("{split: {web: 1}, fallback: maybe}"), 8, 38, "needs true or false"),
     (listener("{split: {web: 1}, sticky: {cookie: id}}"), 8, 36, "keeping a client by its cookie is not supported yet (write source_ip"),
     (listener("{split: {web: 1}, sticky: source-ip}"), 8, 36, 'needs source_ip, not the text "source-ip" (did you mean source_ip?)'),
-    (listener("{split: {web: 1}, rollout: {from: web}}"), 8, 28, "`rollout` is not supported yet"),
+    (listener("{split: {web: 1}, rollout: {from: web}}"), 8, 28, "`to` is missing (add for example `to: web-v2`)"),
+    (rollout("start: now"), 12, 17, "needs auto or manual"),
+    (rollout("rebalance: 5%"), 12, 21, "write for example 5%/m"),
+    (rollout("steps: [{weight: 5}, {weight: 4}]"), 12, 40, "rollout.steps.1.weight: weight 4 is below the 5"),
+    (rollout("steps: [{weight: 5, pause: true}]"), 12, 30, "weight or pause, not both"),
+    (rollout("steps: [{pause: yes}]"), 12, 26, "write true, or"),
+    (rollout("steps: [{experiment: true}], preview: null"), 12, 31, "an experiment needs a preview port"),
+    (rollout("analysis: {checks: [{signal: resets, max: 5}]}"), 12, 52, "a share needs a percent sign (write 5%)"),
+    (rollout("analysis: {checks: [{signal: http_5xx, max: 1%}]}"), 12, 39, "it comes with HTTP ports"),
+    (rollout("analysis: {checks: [{signal: resets}]}"), 12, 30, "resets needs max or over_stable"),
+    (rollout("analysis: {checks: [{webhook: {url: 'http://a'}, name: a}, {webhook: {url: 'http://a'}, name: a}]}"), 12, 104, "two checks are named a (take another name)"),
+    (rollout("analysis: {checks: [{command: {run: [x]}}]}"), 12, 29, "the check command runs a program, which this daemon does not allow"),
+    (rollout("to: old"), 12, 10, "from and to are the same upstream"),
+    (rollout("to: nwe"), 12, 10, "acme has no upstream named nwe (did you mean new?)"),
+    (rollout("preview: 80"), 12, 19, "rollout.preview: port 80 is outside proxy.port_range"),
+    (rollout("preview: 20001"), 12, 19, "listeners acme/a and acme/a.preview both want port 20001"),
+    (listener("{split: {web: 1}, port: 20001, rollout: {from: a, to: b, steps: [{weight: 5}]}}"), 8, 50, "acme has no upstream named a"),
     (listener("{split: {wbe: 1}}"), 8, 19, "acme has no upstream named wbe (did you mean web?)"),
     (listener("{split: {web: 0}}"), 8, 18, "a split needs a weight above 0"),
     (listener("{split: {}}"), 8, 18, "a split needs a weight above 0"),

@@ -307,6 +307,7 @@ def test_durations_are_shown_as_people_write_them():
         "idle_timeout": "1h",
         "wake": {"hold": 10_000, "timeout": "30s", "after_first_bytes": False},
         "drain": "10m",
+        "rollout": None,
     }
 
 
