@@ -11,8 +11,6 @@ from tests.support_control import MemoryControl, memory_control
 @pytest.fixture
 def control() -> Iterator[MemoryControl]:
     made = memory_control()
-    made.rolled = []
-    made.rollout_snapshots = lambda: list(made.rolled)
     yield made
     made.end()
 

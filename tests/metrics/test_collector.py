@@ -12,10 +12,11 @@ from tenantproxy.metrics.collector import Collector, snapshot
 from tenantproxy.metrics.names import METRICS
 from tenantproxy.model.lifecycle import State
 from tenantproxy.model.rollout import Phase
+from tenantproxy.model.rollout_view import SideView
 from tenantproxy.model.spec import HealthRule, TcpCheck, UpstreamKey
 from tenantproxy.model.views import EndpointView, Histogram, Totals, WorkerView
-from tests.metrics.support import rollout
 from tests.support_control import WEB
+from tests.support_rollouts import running
 
 PORT = {"tenant": "acme", "listener": "web", "port": "21000"}
 V1 = UpstreamKey("acme", "web-v1")
@@ -59,6 +60,11 @@ def lines_of(control, key=V1):
     }
 
 
+def roll(control, **fields):
+    """Let the listener have a rollout in its second step."""
+    control.rolling.views[WEB] = running(WEB, 1_795_000_320.25, **fields)
+
+
 def busy(control):
     """Let everything happen that has a metric."""
     control.traffic.listeners[WEB] = Totals(
@@ -77,7 +83,7 @@ def busy(control):
     control.traffic.seen[V1] = healing(control)
     control.policy_actions["idle-sleep", "sleep"] = 4
     control.history.reloads["file", "applied"] = 5
-    control.rolled = [rollout()]
+    roll(control)
     return control
 
 
@@ -271,31 +277,39 @@ def test_a_histogram_is_cumulative_and_absent_while_it_is_empty(control):
 
 
 def test_a_rollout_says_where_it_is(control):
-    control.rolled = [rollout()]
+    roll(control)
     assert value(control, "rollout_step", **PORT) == 2
-    assert value(control, "rollout_steps", **PORT) == 3
+    assert value(control, "rollout_steps", **PORT) == 4
     assert value(control, "rollout_weight", **PORT) == 25
-    assert value(control, "rollout_weight_seen", **PORT) == 0.24
+    assert value(control, "rollout_weight_seen", **PORT) == 0.2459
     since = value(control, "rollout_state_since_timestamp_seconds", **PORT)
     assert since == 1_795_000_000.25
 
 
 @pytest.mark.parametrize("phase", Phase)
 def test_only_the_state_that_a_rollout_is_in_has_a_series(control, phase):
-    control.rolled = [rollout(phase=phase)]
+    roll(control, phase=phase)
     states = {one: value(control, "rollout_state", **PORT, state=one.value) for one in Phase}
     assert {one: told for one, told in states.items() if told is not None} == {phase: 1}
 
 
 def test_the_share_of_the_canary_is_left_out_while_nobody_came(control):
-    control.rolled = [rollout(seen=None)]
+    roll(control, canary=SideView("web-v2", 25, None, 0, 0))
     assert value(control, "rollout_weight_seen", **PORT) is None
-    control.rolled = [rollout(seen=0.0)]
+    roll(control, canary=SideView("web-v2", 25, 0.0, 0, 0))
     assert value(control, "rollout_weight_seen", **PORT) == 0
 
 
 def test_checks_are_counted_by_result_and_begin_at_0(control):
-    control.rolled = [rollout()]
+    roll(
+        control,
+        checks_total={
+            ("resets", "passed"): 7,
+            ("resets", "failed"): 1,
+            ("first_byte_p99", "inconclusive"): 2,
+            ("first_byte_p99", "would fail"): 3,
+        },
+    )
     counts = {
         values[3:]: count
         for name, values, count in snapshot(control).samples()
@@ -306,11 +320,11 @@ def test_checks_are_counted_by_result_and_begin_at_0(control):
         ("resets", "failed"): 1,
         ("resets", "no_data"): 0,
         ("resets", "inconclusive"): 0,
-        ("qa", "passed"): 0,
-        ("qa", "failed"): 0,
-        ("qa", "no_data"): 0,
-        ("qa", "inconclusive"): 2,
-        ("qa", "would fail"): 3,
+        ("first_byte_p99", "passed"): 0,
+        ("first_byte_p99", "failed"): 0,
+        ("first_byte_p99", "no_data"): 0,
+        ("first_byte_p99", "inconclusive"): 2,
+        ("first_byte_p99", "would fail"): 3,
     }
 
 
@@ -319,7 +333,7 @@ def test_a_port_without_a_rollout_has_no_series_of_one(control):
 
 
 def test_the_rollout_of_a_port_that_is_not_bound_has_no_port(control):
-    control.rolled = [rollout(port=None)]
+    roll(control, port=None)
     assert value(control, "rollout_step", **PORT | {"port": ""}) == 2
 
 
