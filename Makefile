@@ -18,7 +18,7 @@ LOCK ?=
 STAMP := $(VENV)/.stamp
 # Tests that mind no other load may run two at a time; the others measure, or time what they see.
 APART := $(addprefix tests/,admin benchmarks cli config control daemon dataplane discovery grafana \
-	health helm image metrics model policy sources)
+	health helm image metrics model policy rollout sources)
 
 help:  ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

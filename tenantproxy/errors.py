@@ -14,10 +14,12 @@
         * FdLimit                the process has no file descriptors left
     * TlsFiles               certificates or keys that cannot be used
     * Unresolved             a name that gives no address or no service
+    * NoVerdict              a judge or a gate of a rollout gave no answer that can be used
     * NotFound               no such tenant, listener or upstream
     * Conflict               the request does not fit the present state
         * StaleVersion           `If-Match` names an older version
         * WakeTimeout            the listener did not open in time
+        * RolloutOwnsSplit       a rollout on its way decides about that split
     * GoingDown              the daemon takes no changes any more
     * Unauthorized           no token, or a wrong one
     * AddressRefused         the API may not be bound where it was asked to
@@ -158,6 +160,12 @@ class Unresolved(TenantProxyError):
         self.why = why
 
 
+class NoVerdict(TenantProxyError):
+    """A judge or a gate of a rollout gave no answer that can be used; the text says why."""
+
+    code, http_status, blame, retryable = "no_verdict", 502, "environment", True
+
+
 class NotFound(TenantProxyError):
     """No tenant, listener or upstream of that name."""
 
@@ -181,6 +189,12 @@ class WakeTimeout(Conflict):
     """The listener did not open within its `wake.timeout`."""
 
     code, http_status, blame, retryable = "wake_timeout", 504, "environment", True
+
+
+class RolloutOwnsSplit(Conflict):
+    """A rollout that is on its way decides about the split that was to be changed."""
+
+    code = "rollout_owns_split"
 
 
 class GoingDown(TenantProxyError):

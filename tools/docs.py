@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from tenantproxy.metrics.docs import markdown
-from tenantproxy.model.lifecycle import diagram
+from tenantproxy.model import lifecycle, rollout_phases
 from tools import chart
 
 DOCS = Path(__file__).parent.parent / "docs"
-BEGIN, END = "<!-- states:begin -->", "<!-- states:end -->"
+DIAGRAMS = {"states": lifecycle.diagram, "rollout": rollout_phases.diagram}
+"""Name of the markers around each diagram in the page on architecture, and what draws it."""
 
 
 def generated() -> dict[Path, str]:
@@ -17,16 +18,19 @@ def generated() -> dict[Path, str]:
     architecture = DOCS / "architecture.md"
     metrics = markdown()
     return {
-        architecture: _with_diagram(architecture.read_text(encoding="utf-8")),
+        architecture: _with_diagrams(architecture.read_text(encoding="utf-8")),
         DOCS / "metrics.md": metrics if metrics.endswith("\n") else f"{metrics}\n",
         **chart.generated(),
     }
 
 
-def _with_diagram(page: str) -> str:
-    head, _, rest = page.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n\n```mermaid\n{diagram()}\n```\n\n{END}{tail}"
+def _with_diagrams(page: str) -> str:
+    for name, draw in DIAGRAMS.items():
+        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        head, _, rest = page.partition(begin)
+        _, _, tail = rest.partition(end)
+        page = f"{head}{begin}\n\n```mermaid\n{draw()}\n```\n\n{end}{tail}"
+    return page
 
 
 def main() -> None:

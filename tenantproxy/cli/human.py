@@ -5,19 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from tenantproxy.model.amounts import size as model_size
 from tenantproxy.model.span import span as model_span
-
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
-_STEP = 1024
 
 
 def size(count: float) -> str:
-    """Return `0B`, `512B`, `1.5MiB`."""
-    unit = 0
-    while count >= _STEP and unit < len(_UNITS) - 1:
-        count /= _STEP
-        unit += 1
-    return f"{count:.1f}{_UNITS[unit]}" if unit else f"{int(count)}B"
+    """Return it as the reasons do: `0B`, `512B`, `1.5MiB`."""
+    return model_size(count)
 
 
 def span(seconds: float) -> str:

@@ -8,7 +8,7 @@ route counts are folded into its upstreams', which must never go down.
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -20,23 +20,32 @@ from tenantproxy.dataplane.counters import (
     CounterFile,
     Header,
     Route,
+    side_of,
 )
 from tenantproxy.dataplane.counters import Endpoint as EndpointWords
 from tenantproxy.dataplane.counters import Listener as ListenerWords
 from tenantproxy.dataplane.counters import Upstream as UpstreamWords
 from tenantproxy.errors import ListenFailed
+from tenantproxy.model.sides import NOTHING as NO_SIDE
+from tenantproxy.model.sides import Side
 from tenantproxy.model.views import Histogram, Totals
 
 _N_CLOSED = len(CLOSED_REASONS)
+RESTING = 256
+"""So many signal blocks rest, a page of memory each, before one is used again."""
 
 
 class Blocks:
-    """Hands out numbers from 0 up, lowest free first is not promised."""
+    """Hands out numbers from 0 up: new ones while fewer than `rest` are free, then the oldest.
 
-    def __init__(self, capacity: int, what: str) -> None:
-        self._capacity, self._what = capacity, what
+    `rest` keeps one that was given back from being used again while somebody may still write
+    to it, for as long as there are others.
+    """
+
+    def __init__(self, capacity: int, what: str, *, rest: int = 0) -> None:
+        self._capacity, self._what, self._rest = capacity, what, rest
         self._next = 0
-        self._free: list[int] = []
+        self._free: deque[int] = deque()
 
     def take(self) -> int:
         """Return a free number.
@@ -44,9 +53,10 @@ class Blocks:
         Raises:
             ListenFailed: all are in use.
         """
-        if self._free:
-            return self._free.pop()
-        if self._next >= self._capacity:
+        exhausted = self._next >= self._capacity
+        if self._free and (exhausted or len(self._free) > self._rest):
+            return self._free.popleft()
+        if exhausted:
             raise ListenFailed(f"more than {self._capacity} {self._what} counters are in use")
         self._next += 1
         return self._next - 1
@@ -80,6 +90,7 @@ class Books:
         self._routes = Blocks(capacity.routes, "route")
         self._upstreams = Blocks(capacity.upstreams, "upstream")
         self._endpoints = Blocks(capacity.endpoints, "endpoint")
+        self._signals = Blocks(capacity.signals, "signal", rest=RESTING)
         self._endpoints_of: Counter[str] = Counter()
         """By tenant, those that are given back late among them."""
         self._folded: dict[int, list[int]] = {}
@@ -112,6 +123,18 @@ class Books:
         block = self._endpoints.take()
         self._endpoints_of[tenant] += 1
         return block
+
+    def take_signals(self) -> int:
+        """Return a block to count signals in. It may not begin at zero: take differences.
+
+        Raises:
+            ListenFailed: all are in use.
+        """
+        return self._signals.take()
+
+    def give_back_signals(self, block: int) -> None:
+        """Let a block be used again, late: a worker may still write to it for a while."""
+        self._signals.give_back(block)
 
     def drop_listener(self, block: int) -> None:
         """Clear a block that no worker writes any more and let it be used again."""
@@ -165,9 +188,12 @@ class Books:
         now_s: float,
         upstreams: Sequence[int] = (),
         endpoints: Sequence[int] = (),
+        signals: Sequence[int] = (),
     ) -> None:
         """Close in the books what a dead worker left open."""
-        self.files[worker].settle(listeners, routes, int(now_s * 1000), upstreams, endpoints)
+        self.files[worker].settle(
+            listeners, routes, int(now_s * 1000), upstreams, endpoints, signals
+        )
 
     # Reading ----------------------------------------------------------------
 
@@ -266,6 +292,18 @@ class Books:
             closed += words[EndpointWords.CLOSED]
             failed += words[EndpointWords.FAILED]
         return max(opened - closed, 0), opened, failed
+
+    def side(self, blocks: Iterable[int]) -> Side:
+        """Return what signal blocks hold, summed up over all workers."""
+        words = [file.signals(block) for block in blocks for file in self.files]
+        if not words:
+            return NO_SIDE
+        return side_of([sum(column) for column in zip(*words, strict=True)])
+
+    def live(self, route: int) -> tuple[int, ...]:
+        """Return the connections of a route that are open now, by worker."""
+        words = (file.route(route) for file in self.files)
+        return tuple(max(one[Route.OPENED] - one[Route.CLOSED], 0) for one in words)
 
     def loop_lag_s(self, worker: int) -> float:
         """Return the worker's last measured loop lag."""

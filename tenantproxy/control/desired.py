@@ -1,15 +1,28 @@
-"""The desired state: what the file says, what the API changed, and the two together."""
+"""The desired state: what the file says, what the API changed, and what rollouts make of both.
+
+The file with the API's changes over it is *declared*: what documents, diffs and edits are about.
+With the weights and previews of rollouts it is *in force*: what ports and workers get.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from tenantproxy.config.render import render_proxy
 from tenantproxy.errors import DocumentError, Problem, TenantProxyError
+from tenantproxy.model import edit
 from tenantproxy.model.delta import Change, Delta, Tenants, delta
+from tenantproxy.model.derive import Carried, derive
 from tenantproxy.model.layers import ApiChange, Unit, merge, record
-from tenantproxy.model.spec import ListenerKey, ListenerSpec, ProxySpec, TenantSpec, UpstreamSpec
+from tenantproxy.model.spec import (
+    ListenerKey,
+    ListenerSpec,
+    ProxySpec,
+    SplitMember,
+    TenantSpec,
+    UpstreamSpec,
+)
 
 Check = Callable[[TenantSpec], list[Problem]]
 CheckUpstream = Callable[[UpstreamSpec], list[Problem]]
@@ -24,9 +37,14 @@ class Candidate:
 
     file: Tenants
     overlay: dict[Unit, ApiChange]
+    declared: Tenants
+    carried: Mapping[ListenerKey, Carried]
     tenants: Tenants
+    """What would be in force."""
     found: Delta
-    """What differs from the state in force."""
+    """What differs from what is declared now."""
+    moves: Delta
+    """What differs from what is in force now."""
     dropped: tuple[Unit, ...] = ()
     """API changes that the file contradicts; they end if this is applied."""
 
@@ -43,20 +61,56 @@ class Desired:
         self._check, self._port_of, self._check_upstream = check, port_of, check_upstream
         self.file: Tenants = {}
         self.overlay: dict[Unit, ApiChange] = {}
+        self.declared: Tenants = {}
+        self.carried: Mapping[ListenerKey, Carried] = {}
+        """What rollouts want of their listeners."""
         self.tenants: Tenants = {}
+        """What is in force."""
 
     def from_api(self, tenants: Tenants) -> Candidate:
-        """Return the candidate in which the API turns the state in force into `tenants`.
+        """Return the candidate in which the API turns what is declared into `tenants`.
 
         Raises:
             DocumentError: a tenant that changes is not sound.
         """
-        found = delta(self.tenants, tenants)
+        found = delta(self.declared, tenants)
         problems = self._problems(tenants, found)
         if problems:
             raise DocumentError(tuple(problems))
         overlay = record(self.file, self.overlay, found)
-        return Candidate(self.file, overlay, tenants, found)
+        return self._candidate(self.file, overlay, tenants, found)
+
+    def from_rollout(self, key: ListenerKey, wanted: Carried | None) -> Candidate:
+        """Return the candidate in which a rollout wants this of its listener, or nothing."""
+        carried = {other: one for other, one in self.carried.items() if other != key}
+        if wanted is not None:
+            carried[key] = wanted
+        tenants, moves = self.tenants, Delta()
+        if key.tenant in self.declared:
+            # Only the tenant's part: a thousand rollouts may make a step each at once.
+            owner = {key.tenant: self.declared[key.tenant]}
+            mine = {other: one for other, one in carried.items() if other.tenant == key.tenant}
+            owner = dict(derive(owner, mine))
+            moves = delta({key.tenant: tenants[key.tenant]}, owner)
+            tenants = {**tenants, **owner}
+        return Candidate(self.file, self.overlay, self.declared, carried, tenants, Delta(), moves)
+
+    def as_declared(self, tenants: Tenants, owned: Collection[ListenerKey]) -> Tenants:
+        """Return `tenants` with the declared split wherever it names the one in force.
+
+        Who reads a listener whose split is a rollout's (one of `owned`), changes something else
+        and writes it back, has not asked for the split of that moment.
+        """
+        for key in owned:
+            was, here, now = (_split(one, key) for one in (self.declared, self.tenants, tenants))
+            if (
+                was is not None
+                and now is not None
+                and was != now
+                and _weights(here) == _weights(now)
+            ):
+                tenants = edit.with_split(tenants, key, was)
+        return tenants
 
     def from_file(self, file: Tenants) -> Candidate:
         """Return the candidate for a new version of the file, API changes laid over it.
@@ -67,7 +121,7 @@ class Desired:
             DocumentError: the file by itself is not sound.
         """
         merged, overlay = merge(file, self._without_clashes(file))
-        found = delta(self.tenants, merged)
+        found = delta(self.declared, merged)
         problems = self._problems(merged, found)
         while problems:
             # An API change leans on something that the file took away: let the file be right.
@@ -76,10 +130,22 @@ class Desired:
             if fewer == overlay:
                 raise DocumentError(tuple(problems))
             merged, overlay = merge(file, fewer)
-            found = delta(self.tenants, merged)
+            found = delta(self.declared, merged)
             problems = self._problems(merged, found)
         dropped = tuple(unit for unit in self.overlay if unit not in overlay)
-        return Candidate(file, overlay, merged, found, dropped)
+        return self._candidate(file, overlay, merged, found, dropped)
+
+    def _candidate(
+        self,
+        file: Tenants,
+        overlay: dict[Unit, ApiChange],
+        declared: Tenants,
+        found: Delta,
+        dropped: tuple[Unit, ...] = (),
+    ) -> Candidate:
+        tenants = derive(declared, self.carried)
+        moves = found if not self.carried else delta(self.tenants, tenants)
+        return Candidate(file, overlay, declared, self.carried, tenants, found, moves, dropped)
 
     def _without_clashes(self, file: Tenants) -> dict[Unit, ApiChange]:
         """Return the overlay without listeners that sit on a number which the file now gives."""
@@ -100,6 +166,7 @@ class Desired:
     def commit(self, candidate: Candidate) -> None:
         """Make it the state in force."""
         self.file, self.overlay = candidate.file, candidate.overlay
+        self.declared, self.carried = candidate.declared, candidate.carried
         self.tenants = candidate.tenants
 
     def _problems(self, tenants: Tenants, found: Delta) -> list[Problem]:
@@ -122,6 +189,17 @@ class Desired:
             if upstream is not None:
                 problems += self._check_upstream(upstream)
         return problems
+
+
+def _split(tenants: Tenants, key: ListenerKey) -> tuple[SplitMember, ...] | None:
+    tenant = tenants.get(key.tenant)
+    listener = None if tenant is None else tenant.listeners.get(key.listener)
+    return None if listener is None else listener.split
+
+
+def _weights(split: tuple[SplitMember, ...] | None) -> dict[str, int]:
+    """Return the members without their order, which nobody has to keep who writes them back."""
+    return {member.upstream: member.weight for member in split or ()}
 
 
 def proxy_changes(old: ProxySpec, new: ProxySpec) -> list[Change]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Mapping
 
 from tenantproxy import clock
 from tenantproxy.model.lifecycle import State, move
@@ -37,6 +38,7 @@ class Listener:
         "reserved_until_s",
         "retry_at_s",
         "routes",
+        "signals",
         "since_wall_s",
         "spec",
         "state",
@@ -58,6 +60,8 @@ class Listener:
         """Its counters; None until it opened for the first time."""
         self.routes: dict[str, int] | None = None
         """Route block by upstream name."""
+        self.signals: Mapping[str, int] | None = None
+        """Signal block by upstream name; None: no rollout wants to know. See `Registry.count`."""
         self.open_since_s = 0.0
         """CLOCK_MONOTONIC of the last opening."""
         self.retry_at_s = 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 
-from tenantproxy.control.desired import Desired, proxy_changes
+from tenantproxy.control.desired import Desired
 from tenantproxy.control.events import Events
 from tenantproxy.control.facade import Watch
 from tenantproxy.control.fleet import Fleet
@@ -14,10 +14,10 @@ from tenantproxy.control.keeper import Keeper
 from tenantproxy.control.listener import Listener
 from tenantproxy.control.lookout import Lookout
 from tenantproxy.control.registry import Registry
+from tenantproxy.control.rollouts import Rollouts
 from tenantproxy.control.upstreams import Upstreams
-from tenantproxy.errors import NotFound
 from tenantproxy.model import edit
-from tenantproxy.model.delta import Change, Tenants, changes, delta
+from tenantproxy.model.delta import Tenants
 from tenantproxy.model.rollout_view import RolloutView
 from tenantproxy.model.spec import (
     Document,
@@ -40,6 +40,7 @@ class Looking:
     """Answers from the parts that `Controller` puts together."""
 
     proxy: ProxySpec
+    _rollouts: Rollouts
     _desired: Desired
     _events: Events
     _fleet: Fleet
@@ -66,13 +67,13 @@ class Looking:
         )
 
     def document(self) -> Document:
-        return Document(self.proxy, self._now)
+        return Document(self.proxy, self._declared)
 
     def tenants(self) -> list[TenantView]:
-        return [self._lookout.tenant(t) for _, t in sorted(self._now.items())]
+        return [self._lookout.tenant(t) for _, t in sorted(self._declared.items())]
 
     def tenant(self, name: str) -> TenantView:
-        return self._lookout.tenant(edit.tenant(self._now, name))
+        return self._lookout.tenant(edit.tenant(self._declared, name))
 
     def listeners(self, tenant: str | None = None) -> list[ListenerView]:
         if tenant is not None:
@@ -107,14 +108,15 @@ class Looking:
 
     def rollouts(self, tenant: str | None = None) -> list[RolloutView]:
         if tenant is not None:
-            edit.tenant(self._now, tenant)
-        return []
+            edit.tenant(self._declared, tenant)
+        return self._rollouts.views(tenant)
 
     def rollout(self, key: ListenerKey) -> RolloutView:
-        raise NotFound(f"listener {key} has no rollout")
+        edit.listener(self._declared, key)
+        return self._rollouts.view(key)
 
     def rollout_snapshots(self) -> Iterable[RolloutView]:
-        return ()
+        return self._rollouts.views()
 
     def policies(self) -> Sequence[PolicySpec]:
         return self._keeper.policies
@@ -128,13 +130,14 @@ class Looking:
     def generations(self) -> list[GenerationView]:
         return self._history.newest_first()
 
-    def diff(self, document: Document) -> list[Change]:
-        lines = changes(delta(self._now, document.tenants))
-        return [*proxy_changes(self.proxy, document.proxy), *lines]
+    @property
+    def _declared(self) -> Tenants:
+        """What document and API ask for: what is written, compared and edited."""
+        return self._desired.declared
 
     @property
     def _now(self) -> Tenants:
-        """The desired state in force."""
+        """What is in force: with the weights and previews of rollouts."""
         return self._desired.tenants
 
     def _port(self, key: ListenerKey) -> Listener:

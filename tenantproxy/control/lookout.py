@@ -33,7 +33,10 @@ Overlay = Mapping[Unit, ApiChange]
 
 
 class Lookout:
-    """Looks, and changes nothing. `tenants` and `overlay` are set by the controller."""
+    """Looks, and changes nothing.
+
+    `tenants` (what is in force) and `overlay` are set by the controller.
+    """
 
     def __init__(
         self,
@@ -93,6 +96,10 @@ class Lookout:
 
     def listener(self, one: Listener) -> ListenerView:
         key, routes = one.key, self._routes(one)
+        # A preview has the source of the listener that it belongs to.
+        name = one.spec.preview_of or key.listener
+        source = self._source(Unit("listener", key.tenant, name))
+        split_source = "api" if Unit("split", key.tenant, name) in self.overlay else source
         return ListenerView(
             spec=one.spec,
             port=one.port,
@@ -100,10 +107,8 @@ class Lookout:
             state=one.state,
             reason=one.reason,
             since_s=one.since_wall_s,
-            source=self._source(Unit("listener", *key)),
-            split_source="api"
-            if Unit("split", *key) in self.overlay
-            else self._source(Unit("listener", *key)),
+            source=source,
+            split_source=split_source,
             generation=one.generation,
             totals=self._books.listener_totals(one.block, routes.values()),
             routes={
@@ -168,9 +173,10 @@ class Lookout:
         )
 
     def tenant(self, spec: TenantSpec) -> TenantView:
+        """Return a tenant as it is declared, with sums over its ports, previews among them."""
         found = [
             one
-            for name in spec.listeners
+            for name in self.tenants.get(spec.name, spec).listeners
             if (one := self._registry.by_key.get(ListenerKey(spec.name, name))) is not None
         ]
         return TenantView(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal, TypeVar
 
 from tenantproxy.control.books import Books
 from tenantproxy.control.fleet import Fleet
@@ -13,6 +13,7 @@ from tenantproxy.control.upstreams import Upstreams
 from tenantproxy.dataplane.messages import (
     Adopt,
     EndConnections,
+    EndRoute,
     ListenerOrder,
     OpenListeners,
     RouteOrder,
@@ -22,6 +23,8 @@ from tenantproxy.dataplane.messages import (
 from tenantproxy.model.spec import Connections, ListenerSpec
 
 T = TypeVar("T")
+RouteEnd = Literal["drain", "kill", "rebalance"]
+"""How live connections of a route end, see `EndRoute`."""
 
 BATCH = 100
 """Listeners in one order: below `messages.MAX_FDS` and, at 16 routes each, `MAX_BYTES`."""
@@ -99,6 +102,25 @@ class Orders:
         for batch in _batches([one.id for one in listeners]):
             self._fleet.broadcast([EndConnections(tuple(batch), how, window_s, forget)])
 
+    def end_route(
+        self,
+        listener: Listener,
+        upstream: int,
+        mode: RouteEnd,
+        window_s: float,
+        most: Mapping[int, int] | None = None,
+    ) -> None:
+        """Let workers end what lives of one route; with `most` so many in each worker named.
+
+        `upstream` is the upstream's id.
+        """
+        if most is None:
+            self._fleet.broadcast([EndRoute(listener.id, upstream, mode, window_s)])
+            return
+        for worker, count in most.items():
+            if count > 0:
+                self._fleet.send(worker, EndRoute(listener.id, upstream, mode, window_s, count))
+
     def adopt(self, listener: Listener, fds: list[int]) -> bool:
         """Give accepted connections to the workers in turn; False if there is none."""
         ready = self._fleet.ready()
@@ -114,7 +136,7 @@ class Orders:
         if listener.block is None:
             listener.block = books.take_listener()
         routes = listener.routes = listener.routes if listener.routes is not None else {}
-        upstreams = self._upstreams.need(listener.named())
+        upstreams, signals = self._upstreams.need(listener.named()), listener.signals or {}
         for upstream in upstreams:
             name = upstream.spec.name
             if name not in routes:
@@ -125,7 +147,12 @@ class Orders:
             block=listener.block,
             name=str(spec.key),
             routes=tuple(
-                RouteOrder(upstream.id, member.weight, routes[member.upstream])
+                RouteOrder(
+                    upstream.id,
+                    member.weight,
+                    routes[member.upstream],
+                    signals.get(member.upstream, -1),
+                )
                 for member, upstream in zip(spec.split, upstreams, strict=True)
             ),
             idle_timeout_s=spec.idle_timeout_s,
@@ -139,7 +166,7 @@ class Orders:
 
 def _salt(spec: ListenerSpec) -> str:
     """Return what makes its clients fall otherwise than another's; each rollout adds its own."""
-    return str(spec.key) if spec.sticky is not None else ""
+    return f"{spec.key}{spec.salt}" if spec.sticky is not None else ""
 
 
 def _batches(items: list[T]) -> Iterator[list[T]]:

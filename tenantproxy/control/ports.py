@@ -46,9 +46,9 @@ class Ports:
         self.registry = registry
         self._upstreams = upstreams
         self._events, self._background = events, background
-        self._orders = Orders(fleet, books, upstreams)
+        self.orders = Orders(fleet, books, upstreams)
         self._sleepers = Sleepers(self._knocked)
-        self._closing = Closing(registry, self._orders, self._sleepers)
+        self._closing = Closing(registry, self.orders, self._sleepers)
         self._loop = asyncio.get_running_loop()
         self._locks: dict[int, asyncio.Lock] = {}
         self.on_open: Callable[[Listener], None] = lambda _: None
@@ -87,14 +87,14 @@ class Ports:
             self._loop.call_later(
                 listener.spec.wake.timeout_s, self._opening_too_long, listener, listener.epoch
             )
-        self._orders.open(listeners)
+        self.orders.open(listeners)
 
     def update(self, listeners: Sequence[Listener]) -> None:
         """Send new splits and timeouts to workers; sockets and connections stay."""
         for one in listeners:
             if self._upstreams.used_by(one.id):
                 self._upstreams.use(one.id, one.named())
-        self._orders.update(listeners)
+        self.orders.update(listeners)
 
     def retire(self, key: ListenerKey, how: Connections) -> Listener | None:
         """Take a listener out of what is wanted; it closes in the background."""
@@ -162,7 +162,7 @@ class Ports:
             self._move(listener, State.DRAINING, reason)
             epoch = listener.epoch
             listener.tell_waiters(Conflict(f"listener {listener.key} was put to sleep"))
-            await self._orders.stop([listener], sweep=False)
+            await self.orders.stop([listener], sweep=False)
             if listener.epoch != epoch:
                 return False
             live, last_s = self.registry.activity(listener)
@@ -171,7 +171,7 @@ class Ports:
                 return False
             self._sleepers.watch(listener)
             if live and how != "keep":
-                self._orders.end_connections([listener], how, listener.spec.drain_s, forget=False)
+                self.orders.end_connections([listener], how, listener.spec.drain_s, forget=False)
             else:
                 self._move(listener, State.ASLEEP, reason)
                 self._note("slept", listener, reason)
@@ -215,7 +215,7 @@ class Ports:
             listener.tell_waiters(Conflict(f"listener {listener.key} was closed"))
             if listener.block is not None:
                 # Even with no connection left: a worker may have an adopted one still to read.
-                self._orders.end_connections([listener], how, listener.spec.drain_s, forget=forget)
+                self.orders.end_connections([listener], how, listener.spec.drain_s, forget=forget)
             if not listener.draining_on:
                 self._gone(listener, forget=forget, reason=reason)
             return True
@@ -239,13 +239,13 @@ class Ports:
         """Give a new worker everything that is open or opening."""
         self._upstreams.introduce(worker)
         everyone, awake = self.registry.by_id.values(), (State.OPEN, State.OPENING)
-        self._orders.open([one for one in everyone if one.state in awake], [worker])
+        self.orders.open([one for one in everyone if one.state in awake], [worker])
 
     def worker_lost(self, worker: int) -> None:
         """Settle the books and wait no more for its answers."""
         known = self.registry.settle(worker, clock.monotonic_s())
         self._upstreams.worker_lost(worker)
-        self._orders.worker_lost(worker)
+        self.orders.worker_lost(worker)
         for one in known:
             if one.draining_on and worker in one.draining_on:
                 self._drained(one, worker)
@@ -264,7 +264,7 @@ class Ports:
 
     def stopped(self, worker: int, ids: Iterable[int]) -> None:
         """A worker accepts from these no more."""
-        self._orders.stopped(worker, ids)
+        self.orders.stopped(worker, ids)
 
     def drained(self, worker: int, ids: Iterable[int]) -> None:
         """A worker has no connections of these left."""
@@ -379,7 +379,7 @@ class Ports:
     def _hand_over_held(self, listener: Listener) -> None:
         held, listener.held = listener.held, None
         if held:
-            self._orders.adopt(listener, held)
+            self.orders.adopt(listener, held)
             sockets.close_all(tuple(held))
 
     def _lock(self, listener: Listener) -> asyncio.Lock:

@@ -19,6 +19,8 @@ from tenantproxy.model.plan import Action, Bind, Close, Observed, Update, Wanted
 from tenantproxy.model.ports import Reservation, assign
 from tenantproxy.model.spec import Connections, ListenerKey, ListenerSpec, ProxySpec
 
+_STILL_CLOSED = frozenset({"split", "salt", "rollout"})
+"""What may change of a listener that was closed without opening it again."""
 _MOST_FOREIGN = 100
 """Numbers of the range that may prove taken by others before we give up."""
 
@@ -57,7 +59,7 @@ class Reconciler:
         Args:
             found: what differs from the state in force.
             tolerant: a port that cannot be had fails that listener alone (at
-                start); else it refuses the whole.
+                start); else it refuses the whole. One of a preview always fails alone.
 
         Raises:
             PortError, ListenFailed, DocumentError (several at once): nothing is kept.
@@ -66,7 +68,8 @@ class Reconciler:
         for _ in range(_MOST_FOREIGN):
             prepared = self._planned(found)
             binds = sum(isinstance(action, Bind) for action in prepared.actions)
-            sockets.check_fds(binds * self._registry.sockets_each)
+            if binds:  # weights move also where there is no descriptor left
+                sockets.check_fds(binds * self._registry.sockets_each)
             try:
                 self._get_sockets(prepared, tolerant=tolerant)
             except _TakenByOthers as taken:
@@ -170,13 +173,13 @@ class Reconciler:
         return {**going, **leaving, **self._registry.reserved}
 
     def _stays_withdrawn(self, old: ListenerSpec | None, new: ListenerSpec) -> bool:
-        """A reweigh does not bring a closed port back; any other change does."""
+        """Whatever moves a split does not bring a closed port back; any other change does."""
         if new.key not in self.withdrawn or old is None:
             return False
         return all(
             getattr(old, name) == getattr(new, name)
             for name in ListenerSpec.__slots__
-            if name != "split"
+            if name not in _STILL_CLOSED
         )
 
     def _get_sockets(self, prepared: Prepared, *, tolerant: bool) -> None:
@@ -186,7 +189,6 @@ class Reconciler:
             for action in prepared.actions
             if isinstance(action, Close)
         }
-        problems: list[TenantProxyError] = []
         for action in binds:
             key = action.spec.key
             try:
@@ -195,11 +197,14 @@ class Reconciler:
                 if action.spec.port is None and key not in self._registry.by_key:
                     self.give_up(prepared)
                     raise _TakenByOthers(action.port) from error
-                problems.append(error)
                 prepared.failed[key] = error
             except TenantProxyError as error:
-                problems.append(error)
                 prepared.failed[key] = error
+        problems = [
+            prepared.failed[action.spec.key]
+            for action in binds
+            if action.spec.key in prepared.failed and action.spec.preview_of is None
+        ]
         if problems and not tolerant:
             self.give_up(prepared)
             raise _all_of(problems)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from tenantproxy.control import sockets
 from tenantproxy.control.books import Books
 from tenantproxy.control.listener import Listener
 from tenantproxy.control.upstreams import Upstreams
+from tenantproxy.errors import ListenFailed
 from tenantproxy.model.ports import Reservation
 from tenantproxy.model.spec import ListenerKey, ListenerSpec, UpstreamKey
 
@@ -34,6 +35,9 @@ class Registry:
         self.holders: dict[int, Listener] = {}
         """Who holds the sockets of a number."""
         self.reserved: dict[int, Reservation] = {}
+        self._signals: dict[ListenerKey, dict[str, int]] = {}
+        """Signal blocks by the names of listener and upstream: what is counted for a rollout goes
+        on when the listener moves to another port."""
 
     def bind(self, spec: ListenerSpec, port: int, leaving: Iterable[Listener]) -> tuple[int, ...]:
         """Get the sockets of a port: new ones, or those of a listener that gives them up.
@@ -66,6 +70,7 @@ class Registry:
         if listener is None or listener.port != port:
             listener = Listener(spec, port, generation)
             self.by_key[spec.key] = self.by_id[listener.id] = listener
+            listener.signals = self._signals.get(spec.key)
         listener.spec, listener.generation = spec, generation
         return listener
 
@@ -90,8 +95,47 @@ class Registry:
         if self.reserved.get(port) is kept:
             del self.reserved[port]
 
+    def count(self, key: ListenerKey, upstreams: Collection[str]) -> bool:
+        """Count signals of what the listener sends to these upstreams, and of nothing else.
+
+        Returns whether that is news, which workers have to hear.
+
+        Raises:
+            ListenFailed: all blocks are in use; nothing has changed.
+        """
+        before = self._signals.get(key, {})
+        if before.keys() == set(upstreams):
+            return False
+        after = {name: before[name] for name in upstreams if name in before}
+        taken: dict[str, int] = {}
+        try:
+            for name in upstreams:
+                if name not in before:
+                    taken[name] = self._books.take_signals()
+        except ListenFailed:
+            self._give_back(taken.values())
+            raise
+        self._give_back(block for name, block in before.items() if name not in after)
+        self._signals[key] = {**after, **taken}
+        if not upstreams:
+            del self._signals[key]
+        for one in (self.by_key.get(key), *self.retired):
+            if one is not None and one.key == key:
+                one.signals = self._signals.get(key)
+        return True
+
+    def counted(self, key: ListenerKey) -> Mapping[str, int]:
+        """Return the signal blocks of a listener, by upstream."""
+        return self._signals.get(key, {})
+
+    def _give_back(self, blocks: Iterable[int]) -> None:
+        for block in blocks:
+            self._books.give_back_signals(block)
+
     def forget(self, listener: Listener) -> None:
         """Drop a listener that has no connection left; its counters may be used again."""
+        if self.by_key.get(listener.key, listener) is listener:
+            self.count(listener.key, ())
         self.retired.discard(listener)
         self.by_id.pop(listener.id, None)
         for name, route in (listener.routes or {}).items():
@@ -113,6 +157,7 @@ class Registry:
             [route for one in known for route in (one.routes or {}).values()],
             now_s,
             *self._upstreams.blocks(),
+            [block for blocks in self._signals.values() for block in blocks.values()],
         )
         return known
 

@@ -26,6 +26,7 @@ from tenantproxy.errors import AddressRefused, DocumentError, TenantProxyError
 from tenantproxy.metrics.server import make_app as make_metrics_app
 from tenantproxy.metrics.site import start_site
 from tenantproxy.model.spec import ProxySpec
+from tenantproxy.rollout.judges import OutsideJudges
 from tenantproxy.sources.file import FileWatch
 from tenantproxy.tasks import Background
 
@@ -103,10 +104,12 @@ class _Daemon:
         self.path = path
         self.proxy = loaded.document.proxy
         self._loaded = loaded
+        self._judges = OutsideJudges(commands=self.proxy.rollout_commands, folder=path.parent)
         self.control = Controller(
             self.proxy,
             workers=self.proxy.workers or cpus.granted_here(),
             document_path=str(path),
+            judges=self._judges,
         )
         self.watch = FileWatch(lambda: watched_paths(path, self._loaded.document))
         self._background = Background(self._died)
@@ -155,6 +158,7 @@ class _Daemon:
         self.control.end_watches()
         await self._stop_sites()  # first: a scrape reads the counters that control unmaps
         await self.control.abort()
+        await self._judges.close()
 
     async def _start_sites(self) -> None:
         admin, metrics = self.proxy.admin, self.proxy.metrics

@@ -17,16 +17,17 @@ from errno import EINPROGRESS
 from functools import partial
 
 from tenantproxy.clock import monotonic_s
-from tenantproxy.dataplane import counters, unspoken
+from tenantproxy.dataplane import counters
 from tenantproxy.dataplane.client import client_key
 from tenantproxy.dataplane.counters import Route
 from tenantproxy.dataplane.deadlines import Deadlines
+from tenantproxy.dataplane.elsewhere import Elsewhere
 from tenantproxy.dataplane.endpoint import Endpoint
 from tenantproxy.dataplane.flow import Flow, Half, Socket, met_itself, outcome_now, unread
 from tenantproxy.dataplane.greeter import Greeter
 from tenantproxy.dataplane.holding import Holding
 from tenantproxy.dataplane.lending import LendingPump
-from tenantproxy.dataplane.listener import CLOSED, REJECTED
+from tenantproxy.dataplane.listener import REJECTED
 from tenantproxy.dataplane.masks import GONE
 from tenantproxy.dataplane.notices import Notices
 from tenantproxy.dataplane.outcomes import Reports
@@ -40,7 +41,7 @@ from tenantproxy.dataplane.upstream import Upstream, reason_of
 _OPENED = int(Route.OPENED)  # an IntEnum is slower as an index
 _RETRIES = int(counters.Upstream.RETRIES)
 _RETRIES_DENIED = int(counters.Upstream.RETRIES_DENIED)
-_ENDPOINT_OPENED, _ENDPOINT_CLOSED, _ = map(int, counters.Endpoint)
+_ENDPOINT_OPENED = int(counters.Endpoint.OPENED)
 _TYPE = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 
 
@@ -85,8 +86,15 @@ class Connector:
         """Call when a flow that has a slot ends."""
         self.in_time = self._deadlines.drop
         """Call when a connected flow that has a deadline ends."""
-        pump.on_answer = self._answered
-        pump.on_early_reset = self._reset_early
+        self._elsewhere = Elsewhere(
+            loop,
+            relay=relay,
+            upstreams=upstreams,
+            reports=reports,
+            deadlines=self._deadlines,
+            again=self._next,
+        )
+        pump.on_answer, pump.on_early_reset = self._elsewhere.answered, self._elsewhere.reset
 
     def close(self) -> None:
         """Stop the timers; every flow must have ended before."""
@@ -254,9 +262,13 @@ class Connector:
         if flow.tried:
             self._over(upstream)
         now_s = monotonic_s()
-        upstream.connected(now_s - flow.at_s)
+        took_s = now_s - flow.at_s
+        upstream.connected(took_s)
         flow.at_s = now_s
-        flow.route.cells[_OPENED] += 1
+        route = flow.route
+        route.cells[_OPENED] += 1
+        if route.signals is not None:
+            flow.sample = route.signals.opened(took_s)
         endpoint.cells[_ENDPOINT_OPENED] += 1
         if endpoint.trouble is not None:
             self._reports.connected(endpoint)
@@ -298,9 +310,18 @@ class Connector:
         flow.said_bytes = 0
         self._pump.drop_server(flow)
 
-    def _count_failure(self, flow: Flow, reason: str, *, early: bool = False) -> None:
+    def _count_failure(self, flow: Flow, reason: str) -> None:
         flow.upstream.failed(reason)
-        self._reports.count(flow.upstream, flow.endpoint, reason, early=early)
+        self._reports.count(flow.upstream, flow.endpoint, reason)
+        signals = flow.route.signals
+        if signals is not None and not self._may_be_held(flow):
+            signals.failed()
+
+    @staticmethod
+    def _may_be_held(flow: Flow) -> bool:
+        """While a listener wakes, failures are to be expected; who is refused in the end counts."""
+        listener = flow.listener
+        return flow.backoff_s > 0 or (listener.waking and monotonic_s() < listener.hold_until_s)
 
     def _over(self, upstream: Upstream) -> None:
         """A second attempt is no longer under way."""
@@ -311,76 +332,20 @@ class Connector:
         flow.upstream.cells[_RETRIES_DENIED] += 1
         self._nobody(flow, flow.upstream, reason)
 
-    # Connected, and the server says nothing -----------------------------------------
-
-    def _answered(self, flow: Flow) -> None:
-        self._reports.answered(flow.endpoint)
-        self._deadlines.drop(flow)
-
-    def _reset_early(self, flow: Flow) -> bool:
-        """Return True when the flow is tried elsewhere; False: the reset is the client's too."""
-        if unspoken.server_spoke(flow):
-            return False
-        if flow.spare and self._afresh(flow):
-            return True
-        if not unspoken.only_said_fin(flow):
-            self._count_failure(flow, "early_reset", early=True)
-        return self._elsewhere(flow, "early_reset")
-
     def _late(self, flow: Flow) -> None:
         """The deadline has passed: to connect, or for the first byte."""
-        if not self._pump.has(flow):
+        if self._pump.has(flow):
+            self._elsewhere.late(flow)
+        else:
             self._lose(flow, "timeout")
             self._next(flow, "timeout")
-        elif not unspoken.server_spoke(flow):
-            self._count_failure(flow, "timeout", early=True)
-            if not self._elsewhere(flow, "timeout"):
-                # With RST: the client shall not take an empty answer for the server's.
-                self._relay.mover.end(flow, CLOSED["first_byte_timeout"], abort=True)
-        elif unspoken.may_be_tickets(flow):
-            self._deadlines.set(flow, flow.at_s)  # soon: they will have been read by then
-
-    def _elsewhere(self, flow: Flow, reason: str) -> bool:
-        """Take a connected flow back and try another endpoint, if that can do no harm."""
-        upstream, endpoint = flow.upstream, flow.endpoint
-        tried = (*flow.tried, endpoint)
-        if (
-            len(tried) >= upstream.tries
-            or self._upstreams.get(upstream.id) is not upstream
-            or not upstream.has_other(tried)
-            or unspoken.client_was_heard(flow)
-        ):
-            return False
-        if not self._take_back(flow, reason):
-            return False
-        flow.tried = tried
-        return True
-
-    def _afresh(self, flow: Flow) -> bool:
-        """Take a flow back from a spare that failed it, and try as if there had been none."""
-        if unspoken.client_was_heard(flow) or not self._take_back(flow, "early_reset"):
-            return False
-        flow.stale = True
-        return True
-
-    def _take_back(self, flow: Flow, reason: str) -> bool:
-        """Take a connected flow back from its server; it begins again soon."""
-        if not self._relay.mover.release(flow):
-            return False
-        endpoint = flow.endpoint
-        self._deadlines.drop(flow)  # it was this connection's, and not the flow's
-        endpoint.live -= 1
-        endpoint.cells[_ENDPOINT_CLOSED] += 1
-        flow.said_bytes = 0
-        # Not in this batch of events, see `Pump.later`; a deadline passes outside of any.
-        self._loop.call_soon(self._next, flow, reason)
-        return True
 
     # Nobody there ---------------------------------------------------------------
 
     def _nobody(self, flow: Flow, upstream: Upstream | None, reason: str) -> None:
         """Every endpoint that may be tried was, or there is none."""
         now_s = monotonic_s()
+        uncounted = not flow.tried or self._may_be_held(flow)
         word = self._holding.reason_not_to(flow, now_s)
         flow.tried = ()
         if not word:
@@ -388,6 +353,9 @@ class Connector:
                 self.leave(flow)
             self._holding.hold(flow, now_s)
             return
+        signals = flow.route.signals
+        if signals is not None and uncounted:
+            signals.failed()
         self.reject(flow, REJECTED[word])
         self._notices.add(
             "upstream_unreachable",

@@ -337,6 +337,10 @@ class CounterFile:
         """Set an endpoint block to zero."""
         self._clear(self.endpoint_at(block), ENDPOINT_WORDS)
 
+    def clear_signals(self, block: int) -> None:
+        """Set a signal block to zero."""
+        self._clear(self.signals_at(block), SIGNAL_WORDS)
+
     def settle(
         self,
         listeners: list[int],
@@ -344,6 +348,7 @@ class CounterFile:
         now_ms: int,
         upstreams: Sequence[int] = (),
         endpoints: Sequence[int] = (),
+        signals: Sequence[int] = (),
     ) -> None:
         """Close in the books what a dead worker left open in these blocks."""
         words = self.words
@@ -365,6 +370,9 @@ class CounterFile:
         for block in endpoints:
             at = self.endpoint_at(block)
             words[at + Endpoint.CLOSED] = words[at + Endpoint.OPENED]
+        for block in signals:
+            at = self.signals_at(block)
+            words[at + Signal.ENDED] = words[at + Signal.OPENED]
         words[Header.CONNECTIONS] = words[Header.RELAY_KERNEL] = 0
 
     def _clear(self, at: int, length: int) -> None:

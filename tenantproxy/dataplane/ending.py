@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop, TimerHandle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tenantproxy.clock import monotonic_s
 from tenantproxy.dataplane.flow import Flow
@@ -26,53 +26,68 @@ def last_ms(flow: Flow) -> int:
 
 
 class Drain:
-    """Cuts the flows a listener has now, longest silent first, evenly over a window.
+    """Cuts flows in the given order, evenly over a window.
 
-    The i-th of n is cut at `window_s * (i + 1) / n`, if it is still there.
-    At the end of the window every flow is cut, later ones too.
+    The i-th of n is cut at `window_s * (i + 1) / n`, if it is still there. `rest` is called
+    at the end of the window, unless the drain was cancelled.
     """
 
     def __init__(
-        self, loop: AbstractEventLoop, listener: Listener, window_s: float, cut: Cut
+        self,
+        loop: AbstractEventLoop,
+        order: Sequence[Flow],
+        window_s: float,
+        cut: Cut,
+        rest: Callable[[], None] | None = None,
     ) -> None:
         self._loop = loop
-        self._listener = listener
+        self._order = order
         self._window_s = window_s
         self._cut = cut
-        self._order = sorted(listener.flows, key=last_ms)
+        self._rest = rest
         self._done = 0
         self._start_s = monotonic_s()
         self._timer: TimerHandle | None = None
-        self._cancelled = False
+        self.over = False
+        """It cuts nobody any more."""
         self._step()
 
     def cancel(self) -> None:
         """Cut nobody any more."""
-        self._cancelled = True
+        self.over = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._order.clear()
+        self._order = ()
 
     def _step(self) -> None:
-        flows = self._listener.flows
         passed_s = monotonic_s() - self._start_s
         total = len(self._order)
         share = passed_s / self._window_s if self._window_s > 0 else 1.0
         due = total if share >= 1 else int(total * share)
         for flow in self._order[self._done : due]:
-            if flow in flows:
+            if flow in flow.listener.flows:
                 self._cut(flow)
-        if self._cancelled:
+        if self.over:
             return  # the last flow has gone; what comes now came to a port that opened again
         self._done = due
         if due >= total:
-            for flow in tuple(flows):
-                self._cut(flow)
+            if self._rest is not None:
+                self._rest()
             self.cancel()
             return
         next_s = self._window_s * (due + 1) / total - passed_s
         self._timer = self._loop.call_later(max(next_s, STEP_MIN_S), self._step)
+
+
+def drain_listener(loop: AbstractEventLoop, listener: Listener, window_s: float, cut: Cut) -> Drain:
+    """Cut the flows a listener has now, longest silent first; at the end later ones too."""
+
+    def rest() -> None:
+        for flow in tuple(listener.flows):
+            cut(flow)
+
+    return Drain(loop, sorted(listener.flows, key=last_ms), window_s, cut, rest)
 
 
 class IdleSweeps:

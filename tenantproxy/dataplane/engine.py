@@ -19,7 +19,7 @@ from tenantproxy.dataplane.acceptor import Acceptor
 from tenantproxy.dataplane.connector import Connector
 from tenantproxy.dataplane.counters import CounterFile, Endpoint, Header
 from tenantproxy.dataplane.counters import Listener as Word
-from tenantproxy.dataplane.ending import Drain, IdleSweeps, last_ms
+from tenantproxy.dataplane.ending import IdleSweeps, drain_listener, last_ms
 from tenantproxy.dataplane.fallback import Fallbacks
 from tenantproxy.dataplane.flow import Flow, Half, Socket, reset
 from tenantproxy.dataplane.lending import LendingPump
@@ -30,6 +30,7 @@ from tenantproxy.dataplane.peers import Peers
 from tenantproxy.dataplane.pulse import Pulse
 from tenantproxy.dataplane.relay.probe import Verdict
 from tenantproxy.dataplane.relay.switch import RelaySwitch
+from tenantproxy.dataplane.route_ending import RouteEndings
 from tenantproxy.dataplane.spares import Spares
 from tenantproxy.dataplane.stopping import Stopping
 from tenantproxy.dataplane.tls_contexts import TlsContexts
@@ -83,6 +84,7 @@ class Engine:
         )
         self._stopping = Stopping(loop, self._acceptor, send)
         self._idle = IdleSweeps(loop, self._cut_idle)
+        self._route_endings = RouteEndings(loop, self._cut, self._pump.has)
         self._pulse = Pulse(loop, counters.words, self._gauges)
 
     @property
@@ -105,12 +107,7 @@ class Engine:
             case m.SetUpstreams():
                 self._set_upstreams(order.upstreams)
             case m.DropUpstreams():
-                self._fallbacks.drop(order.ids)
-                for number in order.ids:
-                    if (upstream := self._upstreams.pop(number, None)) is not None:
-                        self._connector.dissolve(upstream)
-                        self._spares.keep(upstream, (), 0)
-                        upstream.retire()
+                self._drop_upstreams(order.ids)
             case m.OpenListeners():
                 self._open(order.listeners, fds)
             case m.UpdateListeners():
@@ -119,6 +116,8 @@ class Engine:
                 self._stopping.stop(order.ids, self._known(order.ids), sweep=order.sweep)
             case m.EndConnections():
                 self._end(order)
+            case m.EndRoute():
+                self._end_route(order)
             case m.Adopt():
                 self._adopt(order.listener, fds)
             case m.SetRelay():
@@ -136,6 +135,7 @@ class Engine:
         """End everything at once, with RST; when this returns the loop is left as it was."""
         self._closing = True
         self._stopping.close()
+        self._route_endings.close()
         for listener in self._listeners.values():
             listener.cancel_drain()
             self._idle.forget(listener)
@@ -183,6 +183,14 @@ class Engine:
             self._spares.keep(known, known.endpoints.values(), order.warm)
         self._connector.changed(changed)
 
+    def _drop_upstreams(self, ids: Iterable[int]) -> None:
+        self._fallbacks.drop(ids)
+        for number in ids:
+            if (upstream := self._upstreams.pop(number, None)) is not None:
+                self._connector.dissolve(upstream)
+                self._spares.keep(upstream, (), 0)
+                upstream.retire()
+
     def _open(self, orders: tuple[m.ListenerOrder, ...], fds: list[int]) -> None:
         opened = []
         now_s = monotonic_s()
@@ -218,12 +226,15 @@ class Engine:
         empty = [number for number in order.ids if number not in self._listeners]
         for listener in self._known(order.ids):
             listener.cancel_drain()
+            self._route_endings.forget(listener.id)
             listener.ending = False
             if order.mode == "kill":
                 for flow in tuple(listener.flows):
                     self._cut(flow, CLOSED["killed"], abort=True)
             elif order.mode == "drain" and listener.flows:
-                listener.drain = Drain(self._loop, listener, order.window_s, self._cut_drained)
+                listener.drain = drain_listener(
+                    self._loop, listener, order.window_s, self._cut_drained
+                )
             listener.forget = order.forget
             if listener.flows:
                 listener.ending = True
@@ -232,6 +243,11 @@ class Engine:
                 empty.append(listener.id)
         if empty:
             self._send(m.Drained(tuple(empty)))
+
+    def _end_route(self, order: m.EndRoute) -> None:
+        self._relay.count()
+        for listener in self._known((order.listener,)):
+            self._route_endings.end(listener, order)
 
     def _adopt(self, number: int, fds: list[int]) -> None:
         listener = self._listeners.get(number)
@@ -299,6 +315,7 @@ class Engine:
         listener.cancel_drain()
         listener.ending = False
         if listener.forget:
+            self._route_endings.forget(listener.id)
             self._idle.forget(listener)
             self._stopping.finish(listener)
             self._fallbacks.forget(listener)

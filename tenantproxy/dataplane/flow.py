@@ -14,6 +14,7 @@ from tenantproxy.dataplane.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from tenantproxy.dataplane.listener import Listener, Route
+    from tenantproxy.dataplane.signals import Sample
     from tenantproxy.dataplane.upstream import Upstream
 
 Socket = _socket.socket
@@ -83,8 +84,8 @@ class Flow:
 
     __slots__ = (
         "adopted", "answered", "at_s", "backoff_s", "client", "deadline_s", "endpoint",
-        "listener", "route", "said_bytes", "server", "slot", "spare", "stale", "tried", "turns",
-        "unsent", "upstream",
+        "listener", "route", "said_bytes", "sample", "server", "slot", "spare", "stale", "tried",
+        "turns", "unsent", "upstream",
     )  # fmt: skip
 
     upstream: Upstream
@@ -117,6 +118,8 @@ class Flow:
         nobody's fault, and it gets no other spare."""
         self.unsent = b""
         """Read from the client and taken by no server; the next one gets it first."""
+        self.sample: Sample | None = None
+        """Its established connection, if it counts for a rollout."""
         self.backoff_s = 0.0
         """Not 0: held while the listener wakes; the time to the next try."""
         self.turns = 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tenantproxy.dataplane import counters
 from tenantproxy.dataplane.choice import Choice, choice_of
 from tenantproxy.dataplane.messages import ListenerOrder, RouteOrder
+from tenantproxy.dataplane.signals import Signals
 from tenantproxy.model.split import Split, step
 
 if TYPE_CHECKING:
@@ -30,15 +31,26 @@ REJECTED = {
 class Route:
     """One member of the split: an upstream, and what moved between it and this listener."""
 
-    __slots__ = ("bytes_in", "bytes_out", "cells", "upstream_id")
+    __slots__ = ("bytes_in", "bytes_out", "cells", "signals", "upstream_id")
 
     def __init__(self, order: RouteOrder, cells: memoryview) -> None:
         self.upstream_id = order.upstream
+        self.signals: Signals | None = None
+        """What a rollout counts; None: no rollout looks at it."""
         self.cells = cells
         """The route block, words of `counters.Route`."""
         self.bytes_in = cells[counters.Route.BYTES_IN : counters.Route.BYTES_IN + 2]
         """From clients: bytes, then the millisecond of the last."""
         self.bytes_out = cells[counters.Route.BYTES_OUT : counters.Route.BYTES_OUT + 2]
+
+    def judge(self, block: int, words: counters.CounterFile) -> None:
+        """Count into this signal block as well, and into no other any more; -1 is none."""
+        signals = self.signals
+        if block == (-1 if signals is None else signals.block):
+            return
+        if signals is not None:
+            signals.retire()
+        self.signals = Signals(block, words) if block >= 0 else None
 
 
 class Listener:
@@ -92,8 +104,10 @@ class Listener:
         """The routes as they lie on the line: saves `next_route` the call of `Split.at`."""
         self._choice = choice_of(order, split, self._unhealthy, self._choice)
         if self._routes:
-            named = {(route.upstream, route.block) for route in order.routes}
-            self._routes = {key: route for key, route in self._routes.items() if key in named}
+            signals = {(route.upstream, route.block): route.signals for route in order.routes}
+            for key, route in self._routes.items():
+                route.judge(signals.get(key, -1), self._words)  # flows may hold it for long
+            self._routes = {key: route for key, route in self._routes.items() if key in signals}
 
     def open(self, order: ListenerOrder, sock: socket.socket, now_s: float) -> None:
         """Begin, or begin again, with a listening socket; the listener is waking."""
@@ -131,5 +145,6 @@ class Listener:
     def _make(self, order: RouteOrder) -> Route:
         at = self._words.route_at(order.block)
         route = Route(order, self._words.words[at : at + counters.ROUTE_WORDS])
+        route.judge(order.signals, self._words)
         self._routes[order.upstream, order.block] = route
         return route

@@ -196,7 +196,10 @@ class Pump:
         """A server was read that had not answered; return True if it has now, or has ended."""
         if half.cell[0] != before:
             flow.answered = True
-            flow.upstream.first_byte(monotonic_s() - flow.at_s)
+            took_s = monotonic_s() - flow.at_s
+            flow.upstream.first_byte(took_s)
+            if flow.sample is not None:
+                flow.sample.heard(took_s)
         elif not half.eof:
             return False
         if flow.endpoint.trouble is not None or flow.deadline_s:
@@ -283,9 +286,11 @@ class Pump:
             self._reset(half)
             return
         half.eof = True
-        peer = half.peer
+        peer, flow = half.peer, half.flow
+        if flow.sample is not None and half is flow.server:
+            flow.sample.server_said_fin(flow)
         if peer.eof and half.pending is None and not (peer.sealed and self._finish(peer)):
-            self.end(half.flow, _DONE)
+            self.end(flow, _DONE)
             return
         if peer.eof:
             self._await_last_word(half, peer)
@@ -339,7 +344,7 @@ class Pump:
         client, server = flow.client, flow.server
         assert server is not None  # noqa: S101 - for the type checker
         abort = abort or client.pending is not None or server.pending is not None
-        self._forget(flow, client, server)
+        self._forget(flow, client, server, word)
         for sock in (client.sock, server.sock):
             if abort:
                 reset(sock)
@@ -356,13 +361,15 @@ class Pump:
         assert flow.server is not None  # noqa: S101 - for the type checker
         if peer.sealed:  # its last word may be pending: there may be room for it all the while
             self._unwatch(peer)
-        self._forget(flow, flow.client, flow.server)
+        self._forget(flow, flow.client, flow.server, word)
         half.sock.close()
         self._lingering.reset(peer.sock)
         self._on_end(flow, word)
 
-    def _forget(self, flow: Flow, client: Half, server: Half) -> None:
+    def _forget(self, flow: Flow, client: Half, server: Half, word: int) -> None:
         """Take a flow out of everything; without references in a circle, counting frees it."""
+        if flow.sample is not None:
+            flow.sample.ended(flow, word)
         if flow.adopted and client.mask != UNWATCHED:
             self._epoll.unregister(client.fd)
         client.mask = server.mask = OVER

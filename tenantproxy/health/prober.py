@@ -10,8 +10,8 @@ from typing import Final
 from tenantproxy.clock import monotonic_s
 from tenantproxy.health.check import check as check_once
 from tenantproxy.health.target import Result, Target
-from tenantproxy.health.turns import Turns
 from tenantproxy.tasks import Background
+from tenantproxy.turns import Turns
 
 AT_ONCE: Final = 1024
 """Checks that may be under way at once: each has a socket, and the process has other work."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from tenantproxy.errors import NotFound
 from tenantproxy.model.delta import Tenants
+from tenantproxy.model.rollout_spec import RolloutSpec
 from tenantproxy.model.spec import (
     ListenerKey,
     ListenerSpec,
@@ -90,6 +91,11 @@ def without_upstream(tenants: Tenants, key: UpstreamKey) -> Tenants:
 def with_split(tenants: Tenants, key: ListenerKey, split: tuple[SplitMember, ...]) -> Tenants:
     """Replace a listener's split."""
     return with_listener(tenants, replace(listener(tenants, key), split=split))
+
+
+def with_rollout(tenants: Tenants, key: ListenerKey, rollout: RolloutSpec | None) -> Tenants:
+    """Give a listener a rollout, another one, or none."""
+    return with_listener(tenants, replace(listener(tenants, key), rollout=rollout))
 
 
 def users(owner: TenantSpec) -> dict[str, tuple[str, ...]]:

@@ -28,7 +28,8 @@ WEIGHT_SCALE: Final = 100
 
 _SLACK: Final = 1e-9
 """0.07 * 100 is a little more than 7, 0.29 * 100 a little less than 29."""
-_USABLE: Final = frozenset[EndpointState](("healthy", "unchecked"))
+USABLE: Final = frozenset[EndpointState](("healthy", "unchecked"))
+"""States in which connections go to an endpoint without panic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class EndpointHealth:
     @property
     def usable(self) -> bool:
         """Say whether connections go there without panic."""
-        return self.state in _USABLE
+        return self.state in USABLE
 
     @property
     def failures(self) -> int:
@@ -237,7 +238,7 @@ def _into(
     One that comes back was not used meanwhile, so the workers have forgotten their numbers. In
     panic they have not: then it is out again with its next failure, for it never stopped failing.
     """
-    was_out, usable = old.state == "ejected", state in _USABLE
+    was_out, usable = old.state == "ejected", state in USABLE
     back = usable and not old.usable
     new = replace(
         old,
@@ -264,7 +265,7 @@ class Standing(NamedTuple, Generic[Key]):
 
     @property
     def usable(self) -> bool:
-        return self.state in _USABLE
+        return self.state in USABLE
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,43 @@
-"""Judges signals of the traffic: a check and two sides in, a finding out. No clock, no state."""
+"""Judges signals of the traffic: a check and two sides in, a finding out. No clock, no state.
+
+A failure is what can hardly be chance: the canary is beyond the bound, and if
+it truly kept it, this would be seen less often than the part of `ALPHA` that
+falls to the look. Which test and why: docs/judgement.md.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+from tenantproxy.model.amounts import percent
 from tenantproxy.model.findings import Finding
+from tenantproxy.model.histograms import bucket_of, highest_of, rank_of, surely_above
+from tenantproxy.model.measures import (
+    histogram_of,
+    is_share,
+    samples_of,
+    share_of,
+    told,
+    value_of,
+)
 from tenantproxy.model.rollout_spec import SignalCheck
 from tenantproxy.model.sides import Side
+from tenantproxy.model.statistics import (
+    Share,
+    above_rank,
+    likeness,
+    more_than_stable,
+    too_many,
+)
+
+__all__ = ["ALPHA", "Window", "judge", "value_of"]
+
+ALPHA = 0.01
+"""Chance that a whole rollout of a canary that keeps every bound is found to fail, at most."""
+_SURE = 1e-15
+"""A smaller chance is told as this one; sums of floats know no better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +59,151 @@ def judge(
 ) -> Finding:
     """Say whether the canary keeps the check.
 
+    Both windows are judged, and either may fail it: in a long step what has just begun is not to
+    be lost among what was well before. Whatever the counts are, there is an answer, and within
+    some 2 ms: what is costly is summed for small counts, and only of a canary beyond its bound.
+
     Args:
         check: what is asked.
         step: what was counted since the step began.
         recent: what was counted since the look before; `step` at the first look.
-        min_samples: fewer than these, of a side that the check looks at, are `no_data`.
+        min_samples: fewer than these, of a side that the check looks at, are `no_data`; in
+            `recent` they are no opinion.
         look: number of this look in its step, from 1: the chance of a false alarm is shared out
-            among looks, so that looking often does not find what is not there.
+            among looks, so that looking often does not find what is not there. Look j has
+            1/(j(j+1)) of it, which is 1 over all looks that there may be.
         tests: among how many checks and steps it is shared out besides.
     """
-    raise NotImplementedError
+    windows = [("", step, _claims(check, step))]
+    if look > 1:
+        windows.append(("since the look before ", recent, _claims(check, recent)))
+    alpha = ALPHA / max(1, tests) / (max(1, look) * (max(1, look) + 1)) / len(windows)
+    found = partial(
+        Finding,
+        check.name,
+        dry_run=check.dry_run,
+        stable=value_of(check, step.stable),
+        canary=value_of(check, step.canary),
+    )
+    for when, window, claims in windows:
+        for claim in claims:
+            if not claim.above or _wanting(check, window, min_samples, stable=claim.of_stable):
+                continue
+            p = claim.test()
+            if p <= alpha / len(claims):
+                seen = _seen(check, window)
+                return found("failed", f"{when}{seen}, {claim.bound} ({_chance(p)})")
+    claims = windows[0][2]
+    wanting = _wanting(check, step, min_samples, stable=any(claim.of_stable for claim in claims))
+    if wanting:
+        return found("no_data", wanting)
+    parts = [_seen(check, step), *(claim.bound for claim in claims)]
+    maybe = "; above that, but it may be chance" if any(claim.above for claim in claims) else ""
+    return found("passed", ", ".join(parts) + maybe)
 
 
-def value_of(check: SignalCheck, side: Side) -> float | None:
-    """Return the value of the check's signal for one side; None: nothing was counted."""
-    raise NotImplementedError
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """That the canary keeps one bound."""
+
+    bound: str
+    of_stable: bool
+    """It is a bound that stable's samples make."""
+    above: bool
+    """By what was counted it does not; there may have been too little to say so."""
+    test: Callable[[], float]
+    """Chance of what was counted, or worse, if it does."""
+
+
+def _claims(check: SignalCheck, window: Window) -> tuple[_Claim, ...]:
+    if is_share(check):
+        claims = _share_max(check, window), _share_over(check, window)
+    elif check.quantile is not None:
+        claims = _quantile_max(check, window), _quantile_over(check, window)
+    else:
+        claims = None, _shape_over(check, window)
+    return tuple(claim for claim in claims if claim is not None)
+
+
+def _share_max(check: SignalCheck, window: Window) -> _Claim | None:
+    if check.max is None:
+        return None
+    canary = share_of(check, window.canary)
+    above = canary.value > check.max
+    return _Claim(_at_most(check), False, above, partial(too_many, canary, check.max))
+
+
+def _share_over(check: SignalCheck, window: Window) -> _Claim | None:
+    if check.over_stable is None:
+        return None
+    canary, stable = share_of(check, window.canary), share_of(check, window.stable)
+    above = canary.value > stable.value + check.over_stable
+    test = partial(more_than_stable, canary, stable, check.over_stable)
+    return _Claim(_more(check), True, above, test)
+
+
+def _quantile_max(check: SignalCheck, window: Window) -> _Claim | None:
+    """Of the samples at most 1 - quantile may be above; only those are counted that surely are."""
+    if check.max is None or check.quantile is None:
+        return None
+    canary = histogram_of(check, window.canary)
+    above = (value_of(check, window.canary) or 0.0) > check.max
+    beyond = Share(surely_above(canary.counts, canary.bounds, check.max), canary.total)
+    test = partial(too_many, beyond, 1 - check.quantile)
+    return _Claim(_at_most(check), False, above, test)
+
+
+def _quantile_over(check: SignalCheck, window: Window) -> _Claim | None:
+    """Stable is thought at the top of its bucket; buckets wholly above its bound are counted."""
+    if check.over_stable is None or check.quantile is None:
+        return None
+    canary, stable = histogram_of(check, window.canary), histogram_of(check, window.stable)
+    part = 1 + check.over_stable
+    rank = rank_of(check.quantile, stable.total)
+    limit = part * highest_of(stable.bounds, bucket_of(stable.counts, rank))
+    above = (value_of(check, window.canary) or 0.0) > part * (value_of(check, window.stable) or 0.0)
+    beyond = surely_above(canary.counts, canary.bounds, limit)
+    test = partial(above_rank, beyond, canary.total, stable.total, rank)
+    return _Claim(_more(check), True, above, test)
+
+
+def _shape_over(check: SignalCheck, window: Window) -> _Claim | None:
+    if check.over_stable is None:
+        return None
+    canary, stable = histogram_of(check, window.canary), histogram_of(check, window.stable)
+    found = likeness(canary.counts, stable.counts, check.over_stable)
+    bound = f"{percent(found.apart)} apart, may be {percent(check.over_stable)}"
+    return _Claim(bound, True, found.apart > check.over_stable, lambda: found.p)
+
+
+def _at_most(check: SignalCheck) -> str:
+    return f"at most {told(check, check.max or 0.0)}"
+
+
+def _more(check: SignalCheck) -> str:
+    return f"may be {percent(check.over_stable or 0.0)} more"
+
+
+def _seen(check: SignalCheck, window: Window) -> str:
+    """Return `canary 5.2% of 480, stable 0.1% of 9120`; a side with nothing is left out."""
+    of = "of" if is_share(check) else "in"
+    return ", ".join(
+        f"{role} {told(check, value)} {of} {samples_of(check, side)}"
+        for role, side in (("canary", window.canary), ("stable", window.stable))
+        if (value := value_of(check, side)) is not None
+    )
+
+
+def _wanting(check: SignalCheck, window: Window, min_samples: int, *, stable: bool) -> str:
+    """Return what there is too little of, or nothing."""
+    sides = (("canary", window.canary), *((("stable", window.stable),) if stable else ()))
+    few = [
+        f"{role} has {have}"
+        for role, side in sides
+        if (have := samples_of(check, side)) < max(1, min_samples)
+    ]
+    return f"{' and '.join(few)} of the {max(1, min_samples)} samples needed" if few else ""
+
+
+def _chance(p: float) -> str:
+    return f"p={p:.0e}" if p >= _SURE else f"p<{_SURE:.0e}"

@@ -1,179 +1,212 @@
-"""The canary machine: phases and moves in a table, `advance` decides, nothing here acts.
+"""The canary machine: `begin` and `advance` decide, nothing here acts.
 
 Times are seconds of whatever clock the caller has, as long as it is one clock
 and does not go back. Everything that a rollout knows of itself is in
 `Progress`, so keeping it over a restart is keeping that value.
+
+Phases and the moves between them are in `rollout_phases`, the values in
+`rollout_values`, what a rollout does for each move in `rollout_turn`. What
+drives it is in `rollout_looks` (findings), `rollout_gates` (answers of gates),
+`rollout_commands` (people) and here (the clock).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Literal
+from collections.abc import Callable
 
-from tenantproxy.model.findings import Finding, GateAnswer
-from tenantproxy.model.rollout_spec import CanaryConnections, GateName, RolloutSpec
+from tenantproxy.model.rollout_commands import ask_to_start, first_step, obey
+from tenantproxy.model.rollout_gates import ask, ask_again, hear, press, withdraw
+from tenantproxy.model.rollout_looks import obstacle, samples_lack, see
+from tenantproxy.model.rollout_phases import ENDED, JUDGED, ON_ITS_WAY, Command, Phase
+from tenantproxy.model.rollout_spec import GateName, RolloutSpec
+from tenantproxy.model.rollout_turn import (
+    LONGEST_END_S,
+    Turn,
+    headline,
+    hold_end_s,
+    leave_step,
+    overdue,
+    overdue_s,
+    rolled_back,
+    verdict,
+)
+from tenantproxy.model.rollout_values import (
+    AskGate,
+    EndCanary,
+    NewWindow,
+    Progress,
+    Promote,
+    Restore,
+    Say,
+    SetPreview,
+    SetWeight,
+    Signals,
+    Wish,
+)
 
-
-class Phase(StrEnum):
-    """States of a rollout, as users see them."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    PAUSED = "paused"
-    PROMOTING = "promoting"
-    SUCCEEDED = "succeeded"
-    ROLLING_BACK = "rolling_back"
-    ROLLED_BACK = "rolled_back"
-    FAILED = "failed"
-    ABORTED = "aborted"
-
-
-ON_ITS_WAY = frozenset({Phase.RUNNING, Phase.PAUSED, Phase.PROMOTING, Phase.ROLLING_BACK})
-"""Phases in which the rollout owns the split."""
-ENDED = frozenset({Phase.SUCCEEDED, Phase.ROLLED_BACK, Phase.FAILED, Phase.ABORTED})
-
-Command = Literal["start", "pause", "resume", "promote", "abort", "rollback"]
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a rollout is; made by `begin`, changed by `advance` only."""
-
-    phase: Phase
-    reason: str
-    """Why it is in this phase; a short sentence."""
-    since_s: float
-    """When this phase began."""
-    weight: int
-    """Percent that the canary has now."""
-    step: int = 0
-    """Index of the step it is in; `len(steps)` behind the last one."""
-    step_since_s: float = 0.0
-    """When this step began; time in pauses is not counted, so a resumed pause moves it."""
-    looks: int = 0
-    """Analyses made in this step."""
-    look_at_s: float | None = None
-    """When the next analysis is due; None: none is."""
-    failures: tuple[tuple[str, int], ...] = ()
-    """Check -> how often it failed in this step."""
-    inconclusive: tuple[tuple[str, int], ...] = ()
-    """Check or gate -> how often in a row it could not be reached."""
-    findings: tuple[Finding, ...] = ()
-    """Of the last look."""
-    gate: GateName | None = None
-    """The gate that is being asked; nothing goes on before it opens."""
-    ask_at_s: float | None = None
-    """When it is asked again, after it said no or could not be reached."""
-    stuck_s: float = 0.0
-    """Time of this step that counts for `deadline`, up to `stuck_at_s`."""
-    stuck_at_s: float | None = None
-    """Since when it has been stuck; None: it is not."""
-    cause: str = ""
-    """What ended it, or paused it: kept until it begins again."""
-    ends_as: Phase | None = None
-    """Of `rolling_back`: what it becomes when it is done."""
-    ended_s: float | None = None
-    """When it ended; the rollback window counts from here."""
-    attempt: int = 0
-    """How often it was begun again; makes another salt."""
-
-
-@dataclass(frozen=True, slots=True)
-class Signals:
-    """What came in since the last `advance`; nothing at all is a timer."""
-
-    command: Command | None = None
-    gate: GateAnswer | None = None
-    look: tuple[Finding, ...] | None = None
-    """Findings of an analysis that was due, one for each check."""
-    canary_connections: int = 0
-    """Live connections of the canary: `rolling_back` ends when they are as they shall be."""
-
-
-# Wishes: what the caller is asked to do, in this order.
-
-
-@dataclass(frozen=True, slots=True)
-class SetWeight:
-    """Give the canary this percent of what stable and it have together."""
-
-    weight: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class SetPreview:
-    """Let the preview listener be there, or not."""
-
-    wanted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class NewWindow:
-    """Count from zero: a step has begun."""
-
-
-@dataclass(frozen=True, slots=True)
-class AskGate:
-    """Ask the gate, and hand its answer to `advance`."""
-
-    gate: GateName
-
-
-@dataclass(frozen=True, slots=True)
-class EndCanary:
-    """Drain or kill the canary's live connections."""
-
-    how: CanaryConnections
-
-
-@dataclass(frozen=True, slots=True)
-class Promote:
-    """Make the canary stable in the desired state: it carries everything."""
-
-
-@dataclass(frozen=True, slots=True)
-class Restore:
-    """Make what was stable before stable again in the desired state (`rollback` after success)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Say:
-    """Note an event."""
-
-    event: str
-    """`rollout_started`, `rollout_step`, `rollout_check_failed`, `rollout_paused`,
-    `rollout_resumed`, `rollout_promoting`, `rollout_succeeded`, `rollout_rolling_back`,
-    `rollout_rolled_back`, `rollout_failed`, `rollout_aborted`, `rollout_gate`,
-    `rollout_would_fail`, `rollout_inconclusive`."""
-    reason: str
-    level: Literal["info", "warning", "error"] = "info"
-
-
-Wish = SetWeight | SetPreview | NewWindow | AskGate | EndCanary | Promote | Restore | Say
+__all__ = [
+    "ENDED",
+    "JUDGED",
+    "ON_ITS_WAY",
+    "AskGate",
+    "Command",
+    "EndCanary",
+    "NewWindow",
+    "Phase",
+    "Progress",
+    "Promote",
+    "Restore",
+    "Say",
+    "SetPreview",
+    "SetWeight",
+    "Signals",
+    "Wish",
+    "advance",
+    "begin",
+    "due_s",
+]
 
 
 def begin(spec: RolloutSpec, found: int, now_s: float, *, attempt: int = 0) -> Progress:
     """Return where a rollout begins, given the canary's percent in the split that is found.
 
-    A canary that has everything has succeeded before; else it waits, and its first step will be
-    the first one that is still true of the split.
+    A canary that has everything has succeeded before. Else the rollout waits, and will start with
+    the first step that is still true of the split: the first of those with the highest weight that
+    is not above `found`, and the very first if all are above it. So a rollout that begins again
+    after a restart never gives the canary more than the step it was in.
+
+    Args:
+        spec: the plan.
+        found: whole percent that the canary has of what stable and canary have together.
+        now_s: the present, in seconds.
+        attempt: how often it was begun before.
     """
-    raise NotImplementedError
+    if found >= 100:  # noqa: PLR2004 - percent
+        return Progress(
+            Phase.SUCCEEDED,
+            f"{spec.canary} has everything",
+            now_s,
+            100,
+            step=len(spec.steps),
+            attempt=attempt,
+        )
+    reason = "starts at once" if spec.start == "auto" else "waits for `rollout start`"
+    step = first_step(spec, found)
+    return Progress(Phase.WAITING, reason, now_s, found, step=step, attempt=attempt)
 
 
 def advance(
     spec: RolloutSpec, progress: Progress, signals: Signals, now_s: float
 ) -> tuple[Progress, tuple[Wish, ...]]:
-    """Return what the rollout becomes, and what is to be done for it.
+    """Return what the rollout becomes, and what is to be done for it, in that order.
+
+    If nothing is to be done and nothing has changed, the progress is the same object: calling it
+    again is free. While a rollout is paused nobody looks at the canary, no time counts for the
+    hold or the deadline, and only a command ends it; what happened meanwhile is judged by a look
+    before the next step. Answers that are late change nothing: of a gate that is not being asked,
+    and of a look that was not due.
 
     Raises:
-        Conflict: the command does not fit the phase.
+        Conflict: the command does not fit the phase; the message says what is possible.
     """
-    raise NotImplementedError
+    turn = Turn(spec, progress, now_s)
+    if signals.command is not None:
+        obey(turn, signals.command)
+    if signals.gate is not None:
+        hear(turn, signals.gate)
+    if signals.look is not None:
+        see(turn, signals.look)
+    if turn.progress.phase is Phase.ROLLING_BACK:
+        _end_rollback(turn, signals.canary_connections)
+    before = None
+    while turn.progress != before:
+        before = turn.progress
+        _GO_ON[before.phase](turn)
+    return (progress if turn.progress == progress else turn.progress), turn.wishes
 
 
 def due_s(spec: RolloutSpec, progress: Progress) -> float | None:
-    """Return when `advance` is to be called though nothing came in; None: not by the clock."""
-    raise NotImplementedError
+    """Return when `advance` is to be called though nothing came in; None: not by the clock.
+
+    Looks are due at `Progress.look_at_s`, which is another time: who calls
+    makes the look first, and hands it in. While `rolling_back` the caller counts connections as
+    often as it likes, and hands that in.
+    """
+    if progress.phase is Phase.ROLLING_BACK:
+        return progress.since_s + LONGEST_END_S
+    if progress.phase is Phase.PAUSED:
+        return None
+    if progress.gate is not None:
+        # The deadline waits for an answer that is on its way.
+        at_s = progress.ask_at_s
+        deadline_s = overdue_s(spec, progress)
+        return at_s if at_s is None or deadline_s is None else min(at_s, deadline_s)
+    if progress.phase is Phase.WAITING:
+        return progress.since_s if spec.start == "auto" else None
+    if progress.phase in JUDGED:
+        return overdue_s(spec, progress) if progress.waits_for else hold_end_s(spec, progress)
+    return None
+
+
+def _end_rollback(turn: Turn, connections: int | None) -> None:
+    """End it when nothing is left of the canary, or when that takes too long."""
+    late = turn.now_s >= turn.progress.since_s + LONGEST_END_S
+    if connections == 0 or late:
+        rolled_back(turn)
+
+
+def _wait_to_start(turn: Turn) -> None:
+    if turn.progress.gate is not None:
+        press(turn)
+    elif turn.spec.start == "auto":
+        ask_to_start(turn)
+
+
+def _hold(turn: Turn) -> None:
+    """Leave the step if its hold is over, nothing keeps it, and its gate has opened."""
+    spec = turn.spec
+    if turn.now_s < hold_end_s(spec, turn.progress):
+        return
+    found = obstacle(spec, turn.progress, turn.now_s)
+    if found is not None:
+        withdraw(turn)
+        turn.wait(found.text, counts=found.counts)
+        at_s = overdue_s(spec, turn.progress)
+        if at_s is not None and turn.now_s >= at_s:
+            overdue(turn, unreachable=found.kind == "unreachable")
+        return
+    short = samples_lack(turn.progress)
+    if short and spec.no_traffic == "fail" and not turn.progress.would_fail:
+        verdict(turn, f"too few samples of {short} ({headline(spec, turn.progress)})")
+    elif turn.progress.gate is not None:
+        press(turn)
+    else:
+        _leave(turn)
+
+
+def _leave(turn: Turn) -> None:
+    """Ask the gate behind this step, or go on if there is none."""
+    spec, progress = turn.spec, turn.progress
+    last = progress.step + 1 >= len(spec.steps)
+    name: GateName = "before_promotion" if last else "before_step"
+    if progress.phase is Phase.PROMOTING or spec.gates.named(name) is None:
+        leave_step(turn)
+    else:
+        ask(turn, name)
+
+
+def _stay(turn: Turn) -> None:
+    """Wait for a command, or for connections."""
+
+
+_GO_ON: dict[Phase, Callable[[Turn], None]] = {
+    Phase.WAITING: _wait_to_start,
+    Phase.RUNNING: _hold,
+    Phase.PAUSED: _stay,
+    Phase.PROMOTING: _hold,
+    Phase.SUCCEEDED: ask_again,
+    Phase.ROLLING_BACK: _stay,
+    Phase.ROLLED_BACK: ask_again,
+    Phase.FAILED: ask_again,
+    Phase.ABORTED: ask_again,
+}

@@ -4,6 +4,7 @@ import pytest
 
 from tenantproxy.control import healing
 from tests.control.healing_support import FakeProber, a_rig
+from tests.control.rollout_support import Machine, a_scene
 from tests.control.support import naming_server, upstream
 
 
@@ -20,3 +21,16 @@ async def rig(monkeypatch):
     monkeypatch.setattr(healing, "Prober", FakeProber)
     async with a_rig() as one:
         yield one
+
+
+@pytest.fixture
+async def scene():
+    """Rollouts over hands and judges that do as they are told."""
+    async with a_scene() as one:
+        yield one
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A rollout's machine that does as a test wants."""
+    return Machine(monkeypatch)

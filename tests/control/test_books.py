@@ -14,6 +14,7 @@ from tenantproxy.dataplane.counters import (
     CounterFile,
     Listener,
     Route,
+    Signal,
     Upstream,
 )
 from tenantproxy.errors import ListenFailed
@@ -147,3 +148,37 @@ def test_a_tenant_never_has_more_endpoints_than_are_left_and_the_last_are_for_ot
         assert len(set(everything)) == len(everything)
     finally:
         books.close()
+
+
+def test_a_block_rests_before_it_is_used_again_as_long_as_there_are_others():
+    blocks = Blocks(5, "signal", rest=2)
+    assert [blocks.take() for _ in range(3)] == [0, 1, 2]
+    for number in (1, 0, 2):
+        blocks.give_back(number)
+    assert blocks.take() == 1  # three were free, and it the longest
+    assert [blocks.take(), blocks.take()] == [3, 4]
+    assert [blocks.take(), blocks.take()] == [0, 2]
+    with pytest.raises(ListenFailed):
+        blocks.take()
+
+
+def test_signals_are_summed_over_blocks_and_workers_and_never_begin_anew(books):
+    blocks = [books.take_signals(), books.take_signals()]
+    assert books.side([]) == books.side(blocks)
+    for worker, amount in enumerate((3, 4)):
+        at = books.files[0].signals_at(blocks[0])
+        add(books, worker, at, Signal.OPENED, amount)
+        add(books, worker, at, Signal.BYTES_OUT + 2, 1)
+    add(books, 0, books.files[0].signals_at(blocks[1]), Signal.RESETS, 5)
+    side = books.side(blocks)
+    assert (side.opened, side.resets, side.bytes_out[2]) == (7, 5, 2)
+    books.give_back_signals(blocks[0])
+    assert books.side(blocks[:1]).opened == 7
+
+
+def test_live_connections_of_a_route_are_told_by_worker(books):
+    route = books.take_route()
+    for worker, (opened, closed) in enumerate([(5, 2), (1, 2)]):
+        add(books, worker, books.files[0].route_at(route), Route.OPENED, opened)
+        add(books, worker, books.files[0].route_at(route), Route.CLOSED, closed)
+    assert books.live(route) == (3, 0)

@@ -228,7 +228,7 @@ async def test_a_sticky_listener_that_falls_back_says_so_to_the_workers(v1):
     sticky = listener("web", sticky="source_ip", fallback=True)
     async with control(tenant([sticky, listener("plain")], [v1])) as running:
         orders = {
-            name: running._ports._orders._order(running._registry.by_key[key(name)])
+            name: running._ports.orders._order(running._registry.by_key[key(name)])
             for name in ("web", "plain")
         }
         assert (orders["web"].sticky, orders["web"].salt) == (True, "acme/web")

@@ -8,9 +8,10 @@ from tenantproxy.control.desired import FOLLOWED, Desired, proxy_changes
 from tenantproxy.errors import DocumentError
 from tenantproxy.model import edit
 from tenantproxy.model.checks import check_tenant
+from tenantproxy.model.derive import Carried
 from tenantproxy.model.layers import Unit
-from tenantproxy.model.spec import DnsSpec, ProxySpec
-from tests.control.support import PROXY, listener, tenant, upstream
+from tenantproxy.model.spec import DnsSpec, ProxySpec, SplitMember
+from tests.control.support import PROXY, key, listener, tenant, upstream
 
 FILE = {"acme": tenant([listener()], [upstream("v1", 1), upstream("v2", 2)])}
 
@@ -80,3 +81,96 @@ def test_what_is_read_at_start_waits_for_a_restart(change, name, waits):
     (found,) = proxy_changes(ProxySpec(), replace(ProxySpec(), **change))
     assert found.name == name
     assert (found.name not in FOLLOWED) is waits
+
+
+# What rollouts make of it -------------------------------------------------------------------
+
+TWO = {
+    "acme": tenant([listener("web", ("v1", 100)), listener("b")], FILE["acme"].upstreams.values())
+}
+STEP = Carried("v1", "v2", 25, "auto", "salt")
+IN_FORCE = (SplitMember("v1", 75), SplitMember("v2", 25))
+
+
+@pytest.fixture
+def stepped():
+    found = Desired(lambda one: check_tenant(one, PROXY))
+    found.commit(found.from_file({**TWO, "other": replace(TWO["acme"], name="other")}))
+    found.commit(found.from_rollout(key(), STEP))
+    return found
+
+
+def web(tenants):
+    return tenants["acme"].listeners["web"]
+
+
+def test_a_step_is_in_force_and_declares_nothing(stepped):
+    assert web(stepped.declared).split == (SplitMember("v1", 100),)
+    assert web(stepped.tenants).split == IN_FORCE
+    assert set(stepped.declared["acme"].listeners) == {"web", "b"}
+    assert set(stepped.tenants["acme"].listeners) == {"web", "b", "web.preview"}
+    assert stepped.overlay == {}
+    assert stepped.tenants["other"] is stepped.declared["other"]
+
+
+def test_the_next_step_moves_one_listener_and_finds_no_change(stepped):
+    after = stepped.from_rollout(key(), replace(STEP, weight=50))
+    assert not after.found
+    assert set(after.moves.listeners) == {key()}
+    assert not stepped.from_rollout(key(), STEP).moves
+
+
+def test_what_a_rollout_gives_up_is_as_declared_again(stepped):
+    after = stepped.from_rollout(key(), None)
+    assert set(after.moves.listeners) == {key(), key("web.preview")}
+    stepped.commit(after)
+    assert stepped.tenants["acme"] is stepped.declared["acme"]
+    assert stepped.carried == {}
+
+
+def test_a_rollout_of_a_tenant_that_is_gone_moves_nothing(stepped):
+    after = stepped.from_rollout(key(tenant="gone"), STEP)
+    assert not after.moves
+    assert after.tenants is stepped.tenants
+
+
+def test_an_edit_of_something_else_leaves_weights_and_previews_in_force(stepped):
+    after = stepped.from_api(edit.with_listener(stepped.declared, listener("b", drain_s=5.0)))
+    assert set(after.found.listeners) == set(after.moves.listeners) == {key("b")}
+    assert web(after.tenants).split == IN_FORCE
+    assert set(after.overlay) == {Unit("listener", "acme", "b")}
+
+
+def test_a_file_that_changes_the_split_is_declared_and_the_pair_stays_the_rollouts(stepped):
+    both = (("v1", 6), ("v3", 4))
+    upstreams = [*FILE["acme"].upstreams.values(), upstream("v3", 3)]
+    after = stepped.from_file({"acme": tenant([listener("web", *both)], upstreams)})
+    assert web(after.declared).split == (SplitMember("v1", 6), SplitMember("v3", 4))
+    # 6 of 10 are the pair's, of which the canary has a quarter; in whole numbers 18:16:6... of 40
+    assert web(after.tenants).split == (
+        SplitMember("v1", 9),
+        SplitMember("v3", 8),
+        SplitMember("v2", 3),
+    )
+
+
+def test_a_file_that_takes_the_listener_away_takes_the_preview_along(stepped):
+    after = stepped.from_file({"acme": tenant([listener("b")], FILE["acme"].upstreams.values())})
+    gone = {name for name, (_, new) in after.moves.listeners.items() if new is None}
+    assert gone == {key(), key("web.preview"), key(tenant="other"), key("b", "other")}
+    assert key("web.preview") not in after.found.listeners
+
+
+def test_who_writes_the_split_in_force_back_declares_nothing_new(stepped):
+    back = replace(web(stepped.declared), split=IN_FORCE[::-1], drain_s=5.0)
+    tenants = stepped.as_declared(edit.with_listener(stepped.declared, back), [key()])
+    assert web(tenants) == replace(web(stepped.declared), drain_s=5.0)
+    other = edit.with_split(stepped.declared, key(), (SplitMember("v1", 1), SplitMember("v2", 1)))
+    assert stepped.as_declared(other, [key()]) is other
+    without = edit.without_listener(stepped.declared, key())
+    assert stepped.as_declared(without, [key(), key("gone"), key(tenant="gone")]) is without
+
+
+def test_a_split_that_no_rollout_owns_is_declared_as_it_is_written(stepped):
+    asked = edit.with_split(stepped.declared, key(), IN_FORCE)
+    assert stepped.as_declared(asked, []) is asked

@@ -27,7 +27,7 @@ from tenantproxy.dataplane.counters import (
 from tenantproxy.dataplane.engine import Engine
 from tenantproxy.dataplane.peers import Peers
 
-SMALL = Capacity(listeners=64, routes=64, upstreams=64, endpoints=512)
+SMALL = Capacity(listeners=64, routes=64, upstreams=64, endpoints=512, signals=8)
 HOST = "127.0.0.1"
 
 

@@ -39,7 +39,7 @@ listeners = st.builds(
     id=numbers,
     block=numbers,
     name=names,
-    routes=tuples(st.builds(m.RouteOrder, numbers, numbers, numbers)),
+    routes=tuples(st.builds(m.RouteOrder, numbers, numbers, numbers, st.integers(-1, 2**53))),
     idle_timeout_s=floats,
     hold=numbers,
     hold_s=floats,
@@ -52,6 +52,14 @@ messages = st.one_of(
     st.builds(m.StopListeners, ids, st.booleans()),
     st.builds(
         m.EndConnections, ids, st.sampled_from(["keep", "drain", "kill"]), floats, st.booleans()
+    ),
+    st.builds(
+        m.EndRoute,
+        numbers,
+        numbers,
+        st.sampled_from(["kill", "drain", "rebalance"]),
+        floats,
+        numbers,
     ),
     st.builds(m.Adopt, numbers, numbers),
     st.builds(m.SetRelay, st.sampled_from(["pump", "kernel", "auto"]), numbers),
@@ -73,7 +81,7 @@ def test_a_message_survives_the_wire(message):
 
 def test_every_kind_has_a_tag_of_its_own():
     tags = [kind.__struct_config__.tag for kind in kinds]
-    assert len(set(tags)) == len(tags) == 16
+    assert len(set(tags)) == len(tags) == 17
 
 
 @pytest.mark.parametrize("junk", [b"", b"\xc1", b"\x80", b"\x81\xa4type\xa6sesame"])
@@ -84,7 +92,7 @@ def test_junk_is_refused(junk):
 
 def test_the_longest_order_of_a_full_batch_of_listeners_fits():
     """Control may put `MAX_FDS` listeners with two routes each into one message."""
-    routes = (m.RouteOrder(2**31, 1_000_000, 2**18), m.RouteOrder(2**31, 1_000_000, 2**18))
+    routes = (m.RouteOrder(2**31, 1_000_000, 2**18, 8191),) * 2
     orders = tuple(
         m.ListenerOrder(2**31, 65_535, "t" * 63 + "/" + "l" * 63, routes, 3600.5, 10_000, 30.5)
         for _ in range(m.MAX_FDS)

@@ -240,7 +240,7 @@ async def test_a_flow_between_two_servers_can_be_killed(
     client, end, _ = await reached(rig, port, servers)
     calls = []
     later = SimpleNamespace(call_soon=lambda *call: calls.append(call))
-    monkeypatch.setattr(rig.engine._connector, "_loop", later)
+    monkeypatch.setattr(rig.engine._connector._elsewhere, "_loop", later)
     reset(end)
     await until(lambda: calls)
     rig.order(m.EndConnections((1,), "kill", 0, forget=False))

@@ -76,7 +76,7 @@ async def test_an_endpoint_where_nobody_listens_refuses():
     assert (result.passed, result.reason, result.unable) == (False, "refused", False)
 
 
-@pytest.mark.parametrize(("timeout_s", "said"), [(0.25, "0.25s"), (1.0, "1s")])
+@pytest.mark.parametrize(("timeout_s", "said"), [(0.25, "250ms"), (1.0, "1s")])
 async def test_an_endpoint_that_never_answers_takes_the_timeout_and_no_longer(timeout_s, said):
     with swallowing() as port:
         result = await check(tcp(port), timeout_s)
@@ -181,7 +181,7 @@ async def test_a_tcp_check_over_tls_reads_what_trickles(server_side, trusting):
         assert (await check(target, PLENTY_S)).passed
         assert (await check(tcp(server.port, tls=trusting), PLENTY_S)).reason == "connected"
         silent = await check(tcp(server.port, b"xx", b"+PONG", tls=trusting), 0.5)
-    assert silent.reason == "timed out after 0.5s"
+    assert silent.reason == "timed out after 500ms"
 
 
 async def test_tls_closed_properly_or_not_is_a_close(server_side, trusting):
@@ -251,7 +251,7 @@ async def test_a_server_without_tls_fails(trusting):
 async def test_a_handshake_that_is_never_answered_times_out(trusting):
     async with serving(saying(stay=True)) as server:
         result = await check(tcp(server.port, tls=trusting), 0.2)
-    assert result.reason == "timed out after 0.2s"
+    assert result.reason == "timed out after 200ms"
 
 
 async def test_a_close_or_reset_in_the_handshake_fails(trusting):

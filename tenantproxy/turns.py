@@ -1,4 +1,4 @@
-"""Who may check next: a bound over all, a bound for each group, and turns among groups."""
+"""Who may ask next: a bound over all, a bound for each group, and turns among groups."""
 
 from __future__ import annotations
 

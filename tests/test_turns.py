@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenantproxy.health.turns import Turns
+from tenantproxy.turns import Turns
 from tests.health.support import PLENTY_S
 
 

@@ -1,0 +1,98 @@
+"""What both sides of a rollout did since its step began, and since the look before."""
+
+from __future__ import annotations
+
+from tenantproxy.control.hands import Hands
+from tenantproxy.model.derive import PREVIEW
+from tenantproxy.model.judgement import Window
+from tenantproxy.model.sides import NOTHING, Side
+from tenantproxy.model.spec import ListenerKey
+
+_EMPTY = Window(NOTHING, NOTHING)
+
+
+def preview_of(key: ListenerKey) -> ListenerKey:
+    """Return the key of a listener's preview."""
+    return ListenerKey(key.tenant, key.listener + PREVIEW)
+
+
+class Windows:
+    """Lets signals be counted while a rollout is on its way, and takes differences.
+
+    In an experiment the canary has no traffic but that of its preview port, so that is its side.
+    """
+
+    def __init__(self, hands: Hands, key: ListenerKey, stable: str, canary: str) -> None:
+        self._hands, self._key = hands, key
+        self._stable, self._canary = stable, canary
+        self._counted: dict[ListenerKey, tuple[str, ...]] = {}
+        self._step_began: Window | None = None
+        self._looked = _EMPTY
+        self._main_began = NOTHING
+        """Of the canary at the listener itself, whatever its side is."""
+        self._kept = _EMPTY
+        """What there was when nobody looked any more."""
+        self._kept_main = NOTHING
+        self.canary_key = key
+        """The listener whose connections are the canary's side."""
+
+    def count(self, *, on: bool, experiment: bool = False) -> None:
+        """Let signals be counted or not; what is as it shall be is not asked for again."""
+        preview = preview_of(self._key)
+        wanted: dict[ListenerKey, tuple[str, ...]] = {}
+        if on:
+            wanted[self._key] = (self._stable, self._canary)
+            if experiment:
+                wanted[preview] = (self._canary,)
+        for key in self._counted.keys() - wanted.keys():
+            # A preview that is put away gives back what it counted with.
+            if key == self._key or self._hands.listener(key) is not None:
+                self._hands.count(key, ())
+        for key, upstreams in wanted.items():
+            if self._counted.get(key) != upstreams:
+                self._hands.count(key, upstreams)
+        self._counted = wanted
+
+    def begin(self, *, experiment: bool) -> None:
+        """Let the step, and the time since the look before, begin now."""
+        self.canary_key = preview_of(self._key) if experiment else self._key
+        self._looked = self._step_began = self._now()
+        self._main_began = self._main()
+
+    def look(self) -> tuple[Window, Window]:
+        """Return the window of the step and that since the look before, which begins anew."""
+        before, now = self._looked, self._now()
+        self._looked = now
+        began = now if self._step_began is None else self._step_began
+        return _between(began, now), _between(before, now)
+
+    def step(self) -> Window:
+        """Return what came since the step began; after `keep` what there was then."""
+        if self._step_began is None:
+            return self._kept
+        return _between(self._step_began, self._now())
+
+    def seen(self) -> float | None:
+        """Return the canary's share of the listener's connections in this step."""
+        canary = self._kept_main
+        if self._step_began is not None:
+            canary = self._main().since(self._main_began)
+        total = self.step().stable.opened + canary.opened
+        return canary.opened / total if total else None
+
+    def keep(self) -> None:
+        """Let the window of the step be as it is now: what comes later says nothing of it."""
+        if self._step_began is not None:
+            self._kept, self._kept_main = self.step(), self._main().since(self._main_began)
+            self._step_began = None
+
+    def _now(self) -> Window:
+        side = self._hands.side
+        return Window(side(self._key, self._stable), side(self.canary_key, self._canary))
+
+    def _main(self) -> Side:
+        return self._hands.side(self._key, self._canary)
+
+
+def _between(began: Window, now: Window) -> Window:
+    return Window(now.stable.since(began.stable), now.canary.since(began.canary))

@@ -1,0 +1,151 @@
+"""What a rollout counts of one side: a route's signal block, and connections that count there.
+
+A connection counts where its establishment was counted, and nowhere else. So of every block
+it holds at any time that OPENED is ENDED and what lives; who was connected before the rollout
+began is no part of it. A route that no rollout looks at has no `Signals`, its flows have
+no `Sample`, and that is all it costs.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+from tenantproxy.clock import monotonic_s
+from tenantproxy.dataplane import counters
+from tenantproxy.dataplane.counters import Signal
+from tenantproxy.dataplane.flow import Flow, waiting
+from tenantproxy.dataplane.relay.tcp_info import TcpInfo, written
+from tenantproxy.model.sides import BYTE_BOUNDS, TIME_BOUNDS_S
+
+_OPENED, _FAILED, _ENDED = int(Signal.OPENED), int(Signal.FAILED), int(Signal.ENDED)
+_RESETS, _SILENT = int(Signal.RESETS), int(Signal.SILENT)  # an IntEnum is slower as an index
+_CONNECT_TIME, _FIRST_BYTE = int(Signal.CONNECT_TIME), int(Signal.FIRST_BYTE)
+_DURATION, _CLOSED_AGE = int(Signal.DURATION), int(Signal.CLOSED_AGE)
+_BYTES_IN, _BYTES_OUT = int(Signal.BYTES_IN), int(Signal.BYTES_OUT)
+_UPSTREAM_RESET = counters.Listener.CLOSED + counters.CLOSED_REASONS.index("upstream_reset")
+_LATE = counters.Listener.CLOSED + counters.CLOSED_REASONS.index("first_byte_timeout")
+_SYN = 1
+"""Which counts as a byte that was acknowledged."""
+_NEVER = -1.0
+_NOWHERE = memoryview(bytearray(counters.SIGNAL_WORDS * counters.WORD)).cast("Q")
+"""A block that nobody reads."""
+
+
+class Signals:
+    """The signal block of one route, in this worker."""
+
+    __slots__ = ("block", "cells")
+
+    def __init__(self, block: int, words: counters.CounterFile) -> None:
+        self.block = block
+        at = words.signals_at(block)
+        self.cells = words.words[at : at + counters.SIGNAL_WORDS]
+        """Words of `counters.Signal`."""
+
+    def retire(self) -> None:
+        """Count into nothing from now on, its live connections too: the block may be given away."""
+        self.cells = _NOWHERE
+
+    def failed(self) -> None:
+        """Count an attempt to connect that failed, or a client that found nobody to connect to."""
+        self.cells[_FAILED] += 1
+
+    def opened(self, took_s: float) -> Sample:
+        """Count a connection that is established; the caller tells its `Sample` of its end."""
+        cells = self.cells
+        cells[_OPENED] += 1
+        cells[_CONNECT_TIME + bisect_left(TIME_BOUNDS_S, took_s)] += 1
+        return Sample(self)
+
+
+class Sample:
+    """One established connection. Ends with one call of `ended` or `taken_back`."""
+
+    __slots__ = ("_fin_s", "_first", "_signals")
+
+    def __init__(self, signals: Signals) -> None:
+        self._signals = signals
+        self._fin_s = _NEVER
+        """Its age when the server said FIN."""
+        self._first = False
+        """The server said FIN before the client did."""
+
+    def heard(self, took_s: float) -> None:
+        """Count the time from connected to the server's first byte."""
+        self._signals.cells[_FIRST_BYTE + bisect_left(TIME_BOUNDS_S, took_s)] += 1
+
+    def server_said_fin(self, flow: Flow) -> None:
+        """Remember when, and whether the client had not; it is counted at the end."""
+        self._fin_s = monotonic_s() - flow.at_s
+        self._first = not flow.client.eof
+
+    def reset(self) -> None:
+        """Count a reset by the server; `ended` does that by itself."""
+        self._signals.cells[_RESETS] += 1
+
+    def taken_back(self, flow: Flow, *, late: bool) -> None:
+        """Count the end of a connection on which no byte went either way.
+
+        `late`: because the server had said nothing in time.
+        """
+        self._end(flow, 0, 0)
+        if late:
+            self.heard(monotonic_s() - flow.at_s)
+
+    def ended(self, flow: Flow, word: int) -> None:
+        """Count the end, for the reason that is counted in this word of the listener's block.
+
+        Both sockets have still to be open: the kernel knows how many bytes they took.
+        """
+        cells = self._signals.cells
+        if cells is _NOWHERE:
+            return
+        sent, got = self._bytes(flow)
+        age_s = self._end(flow, sent, got)
+        answered = flow.answered or got > 0
+        if self._first:
+            if answered:
+                cells[_CLOSED_AGE + bisect_left(TIME_BOUNDS_S, self._fin_s)] += 1
+            else:
+                cells[_SILENT] += 1
+        if word == _UPSTREAM_RESET:
+            # Who only says FIN, as TCP health checks do, is answered with an RST by many a
+            # server that is well.
+            if sent or answered or flow.unsent or not flow.client.eof:
+                cells[_RESETS] += 1
+        elif not answered and (word == _LATE or (sent and self._fin_s < 0)):
+            # It would have taken longer. Without these a server that hangs had no samples.
+            cells[_FIRST_BYTE + bisect_left(TIME_BOUNDS_S, age_s)] += 1
+
+    def _end(self, flow: Flow, sent: int, got: int) -> float:
+        """Count what every end counts; return the age."""
+        cells = self._signals.cells
+        age_s = monotonic_s() - flow.at_s
+        cells[_ENDED] += 1
+        cells[_DURATION + bisect_left(TIME_BOUNDS_S, age_s)] += 1
+        cells[_BYTES_IN + bisect_left(BYTE_BOUNDS, sent)] += 1
+        cells[_BYTES_OUT + bisect_left(BYTE_BOUNDS, got)] += 1
+        return age_s
+
+    def _bytes(self, flow: Flow) -> tuple[int, int]:
+        """Ask the kernel how many bytes of the client's the server's socket took, and brought.
+
+        Of a server that speaks TLS the client's socket is asked: the other one knows how
+        long the records were. An end of input counts as a byte there, sent or received.
+        """
+        client, server = flow.client, flow.server
+        assert server is not None  # noqa: S101 - for the type checker
+        # Whoever says FIN last ends the flow: that one is not passed on.
+        passed_on = client.eof and not server.broken and not self._first
+        try:
+            if server.sealed:
+                info = TcpInfo(client.sock)
+                sent = info.received - waiting(client.fd) - (client.eof and not server.broken)
+                got = written(client.sock, info) - (self._first and not client.broken)
+            else:
+                info = TcpInfo(server.sock)
+                sent = written(server.sock, info) - _SYN - flow.said_bytes - passed_on
+                got = info.received - (self._fin_s >= 0)
+        except OSError:
+            return 0, 0
+        return max(0, sent), max(0, got)
