@@ -67,11 +67,18 @@ def _steps(view: RolloutView) -> list[Json]:
 
 def _state_of(view: RolloutView, number: int) -> str:
     """Return where a step stands; `stopped` is the one in which it ended without success."""
-    if view.phase in _THROUGH or number < view.step:
+    if _is_through(view) or number < view.step:
         return "done"
     if number > view.step:
         return "ahead"
     return "current" if view.phase in _ON_A_STEP else "stopped"
+
+
+def _is_through(view: RolloutView) -> bool:
+    """Tell whether all steps are done; a pause at 100 % may be one after the last of them."""
+    last = view.spec.weight_of(view.steps - 1)
+    beyond = view.phase is Phase.PAUSED and view.weight > last
+    return beyond or view.phase in _THROUGH
 
 
 def _side(side: SideView) -> Json:

@@ -66,9 +66,8 @@ async def follow(
 
 
 def settled(item: Item) -> bool:
-    """Tell whether it has ended, or waits for a person; a gate that is asked is no person."""
-    asking = item["waits_for"].startswith("gate")
-    return item["state"] in ENDED or (item["state"] == "paused" and not asking)
+    """Tell whether it has ended, or is paused: nothing but a person goes on from there."""
+    return item["state"] in ENDED or item["state"] == "paused"
 
 
 def exit_code(item: Item, command: str | None = None) -> int:

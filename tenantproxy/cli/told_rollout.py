@@ -47,7 +47,7 @@ def name_of_rollout(item: Item) -> str:
 def where(item: Item) -> str:
     """Return `step 2 of 4: 25% for 5m`, or how far it came."""
     step, steps = item["step"], item["steps"]
-    if item["state"] in _LAST:
+    if all(one["state"] == "done" for one in steps):
         return f"all of {human.counted(len(steps), 'step')} done"
     if not step:
         return f"before step 1 of {len(steps)}"
@@ -88,10 +88,10 @@ def _head(item: Item, now_s: float) -> list[Row]:
 
 
 def _next(item: Item, now_s: float) -> str:
-    """Return what comes next, and when or by whom."""
+    """Return what comes next, and when or by whom; what it waits for is told beside it."""
     name = name_of_rollout(item)
     match item["state"]:
-        case "paused":
+        case "paused" if not item["waits_for"]:
             return f"`rollout resume {name}`, `promote` or `abort`"
         case "waiting" if not item["waits_for"]:
             return f"`rollout start {name}`"

@@ -80,6 +80,8 @@ def test_steps_behind_it_are_done_and_those_before_it_ahead():
     assert states(phase=Phase.RUNNING, step=2) == ["done", "current", "ahead", "ahead"]
     assert states(phase=Phase.PAUSED, step=3) == ["done", "done", "current", "ahead"]
     assert states(phase=Phase.PROMOTING, step=4) == ["done"] * 4
+    assert states(phase=Phase.PAUSED, step=4, weight=50) == ["done"] * 3 + ["current"]
+    assert states(phase=Phase.PAUSED, step=4, weight=100) == ["done"] * 4
     assert states(phase=Phase.SUCCEEDED, step=4) == ["done"] * 4
 
 

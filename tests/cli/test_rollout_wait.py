@@ -9,17 +9,13 @@ from tests.support_control import WEB
 from tests.support_rollouts import running
 
 
-def item(phase, **fields):
-    return show_rollout(running(WEB, 1000.0, phase=phase, **fields))
+def item(phase):
+    return show_rollout(running(WEB, 1000.0, phase=phase))
 
 
 @pytest.mark.parametrize("phase", Phase)
 def test_only_an_end_or_a_pause_ends_the_wait(phase):
     assert settled(item(phase)) == (phase in ENDED or phase is Phase.PAUSED)
-
-
-def test_a_gate_that_is_asked_after_a_pause_is_waited_for():
-    assert not settled(item(Phase.PAUSED, waits_for="gate before_step: closed: not yet"))
 
 
 @pytest.mark.parametrize(

@@ -62,9 +62,13 @@ def test_a_step_whose_time_is_over_goes_on_as_soon_as_it_may():
 
 
 def test_one_that_is_paused_says_who_ends_that_and_why_it_is():
-    told = head(item(phase=Phase.PAUSED, reason="paused", cause="judge qa is out of reach"))
+    cause = "judge qa is out of reach"
+    told = head(item(phase=Phase.PAUSED, reason="paused", cause=cause, waits_for=""))
     assert told["Next:"] == "`rollout resume acme/web`, `promote` or `abort`"
-    assert told["Cause:"] == "judge qa is out of reach"
+    assert told["Cause:"] == cause
+    told = head(item(phase=Phase.PAUSED, waits_for="`tenantproxy rollout resume acme/web`"))
+    assert "Next:" not in told
+    assert told["Waits for:"] == "`tenantproxy rollout resume acme/web`"
 
 
 def test_a_cause_that_is_the_reason_is_said_once():
@@ -138,7 +142,7 @@ def test_both_sides_stand_beside_each_other_in_their_units_with_what_is_asked_of
     assert sides["seen"] == ("75.4%", "24.6%", "")
     assert sides["connections now"] == ("310", "98", "")
     assert sides["opened"] == ("1463", "477", "")
-    assert sides["resets"] == ("0.10%", "5.20%", "at most 2% over stable")
+    assert sides["resets"] == ("0.1%", "5.2%", "at most 2% over stable")
     assert sides["first_byte_p99"] == ("180ms", "-", "at most 250ms")
     assert sides["bytes_out_p50"] == ("1.5MiB", "1.5MiB", "")
 
