@@ -263,3 +263,13 @@ async def test_a_command_that_does_not_fit_is_refused(scene):
     with pytest.raises(Conflict):
         scene.rollouts.command(KEY, "resume")
     assert scene.phase() is Phase.WAITING
+
+
+async def test_a_command_that_is_only_tried_changes_nothing(scene):
+    scene.put(web(plan(**MANUAL)))
+    before = scene.one().progress
+    scene.rollouts.command(KEY, "start", dry_run=True)
+    assert scene.one().progress is before
+    assert (scene.hands.did, scene.said()) == ([], [])
+    with pytest.raises(Conflict):
+        scene.rollouts.command(KEY, "resume", dry_run=True)
