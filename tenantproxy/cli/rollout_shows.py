@@ -17,6 +17,8 @@ from tenantproxy.cli.told_rollout import name_of_rollout, where
 _GAP = "   "
 _COUNTED = ("weight_seen", "stable", "canary", "checks_total")
 """What changes with every connection; a record for each of those would be a flood."""
+_TIMES = ("since", "step_since", "step_until", "rollback_until")
+"""Never change alone, and may be a millisecond apart from one look to the next."""
 
 
 class Show(Protocol):
@@ -60,7 +62,8 @@ class Records:
 
     def update(self, look: Look) -> None:
         """Write it if it changed: one line of JSON, a YAML document, or its name."""
-        now = {key: value for key, value in look.item.items() if key not in _COUNTED}
+        aside = {*_COUNTED, *_TIMES}
+        now = {key: value for key, value in look.item.items() if key not in aside}
         if now == self._last:
             return
         self._last = now

@@ -11,7 +11,7 @@ from tenantproxy.errors import Conflict
 from tenantproxy.model.rollout import Phase
 from tenantproxy.model.spec import ListenerKey, SplitMember
 from tests.admin.conftest import serving
-from tests.support_control import WEB
+from tests.support_control import WEB, real_control
 from tests.support_rollouts import running, view
 
 WEB_PATH = "/tenants/acme/listeners/web"
@@ -28,87 +28,87 @@ def rolling(control):
     return control
 
 
-async def test_a_rollout_is_made_replaced_and_taken_away(api):
-    status, made = await api.ask("PUT", PATH, BODY, shape="RolloutWritten")
+async def test_a_rollout_is_made_replaced_and_taken_away(both):
+    status, made = await both.ask("PUT", PATH, BODY, shape="RolloutWritten")
     assert (status, made["state"], made["to"]) == (201, "waiting", "web-v2")
     assert made["changes"][0]["name"] == "acme/web"
-    tag = api.headers["ETag"]
-    shown = await api.get(PATH, "Rollout")
-    assert (api.headers["ETag"], shown["spec"]) == (tag, made["spec"])
-    status, made = await api.ask("PUT", PATH, OTHER, shape="RolloutWritten")
+    tag = both.headers["ETag"]
+    shown = await both.get(PATH, "Rollout")
+    assert (both.headers["ETag"], shown["spec"]) == (tag, made["spec"])
+    status, made = await both.ask("PUT", PATH, OTHER, shape="RolloutWritten")
     assert (status, len(made["steps"])) == (200, 2)
-    assert api.headers["ETag"] != tag
-    status, said = await api.ask("DELETE", PATH, shape="Changes")
+    assert both.headers["ETag"] != tag
+    status, said = await both.ask("DELETE", PATH, shape="Changes")
     assert (status, said["dry_run"]) == (200, False)
     assert said["changes"]
-    assert (await api.ask("GET", PATH))[0] == 404
+    assert (await both.ask("GET", PATH))[0] == 404
 
 
-async def test_what_get_shows_can_be_put_back(api):
-    await api.ask("PUT", PATH, OTHER)
-    shown = await api.get(PATH)
-    status, again = await api.ask("PUT", PATH, shown["spec"], shape="RolloutWritten")
+async def test_what_get_shows_can_be_put_back(both):
+    await both.ask("PUT", PATH, OTHER)
+    shown = await both.get(PATH)
+    status, again = await both.ask("PUT", PATH, shown["spec"], shape="RolloutWritten")
     assert (status, again["changes"]) == (200, [])
 
 
-async def test_null_takes_it_away_as_in_a_document(api):
-    await api.ask("PUT", PATH, BODY)
-    status, said = await api.ask("PUT", PATH, data="null", headers=_JSON, shape="Changes")
+async def test_null_takes_it_away_as_in_a_document(both):
+    await both.ask("PUT", PATH, BODY)
+    status, said = await both.ask("PUT", PATH, data="null", headers=_JSON, shape="Changes")
     assert (status, said["dry_run"]) == (200, False)
-    assert (await api.ask("GET", PATH))[0] == 404
-    assert (await api.ask("PUT", PATH, data="null", headers=_JSON))[0] == 404
+    assert (await both.ask("GET", PATH))[0] == 404
+    assert (await both.ask("PUT", PATH, data="null", headers=_JSON))[0] == 404
 
 
 _JSON = {"Content-Type": "application/json"}
 
 
-async def test_a_dry_run_says_what_would_change_and_changes_nothing(api, control):
-    status, said = await api.ask("PUT", f"{PATH}?dry_run=true", BODY, shape="Changes")
+async def test_a_dry_run_says_what_would_change_and_changes_nothing(both, either):
+    status, said = await both.ask("PUT", f"{PATH}?dry_run=true", BODY, shape="Changes")
     assert (status, said["dry_run"]) == (200, True)
     assert said["changes"]
-    assert control.rollouts() == []
-    await api.ask("PUT", PATH, BODY)
-    before = control.rollout(WEB)
-    status, said = await api.ask("DELETE", f"{PATH}?dry_run=true", shape="Changes")
+    assert either.rollouts() == []
+    await both.ask("PUT", PATH, BODY)
+    before = either.rollout(WEB).phase
+    status, said = await both.ask("DELETE", f"{PATH}?dry_run=true", shape="Changes")
     assert (status, said["dry_run"]) == (200, True)
-    status, said = await api.ask("POST", f"{PATH}/start?dry_run=true", shape="Changes")
+    status, said = await both.ask("POST", f"{PATH}/start?dry_run=true", shape="Changes")
     assert (status, said["dry_run"]) == (200, True)
     assert said["changes"][0]["after"] == "start"
-    assert control.rollout(WEB) is before
+    assert either.rollout(WEB).phase is before
 
 
-async def test_a_dry_run_finds_that_a_command_does_not_fit(api, control):
-    await api.ask("PUT", PATH, BODY)
-    status, problem = await api.ask("POST", f"{PATH}/pause?dry_run=true")
+async def test_a_dry_run_finds_that_a_command_does_not_fit(both, either):
+    await both.ask("PUT", PATH, BODY)
+    status, problem = await both.ask("POST", f"{PATH}/pause?dry_run=true")
     assert (status, problem["code"]) == (409, "conflict")
 
 
-async def test_a_version_that_is_not_the_present_one_is_refused(api, control):
-    await api.ask("PUT", PATH, BODY)
-    tag = api.headers["ETag"]
+async def test_a_version_that_is_not_the_present_one_is_refused(both, either):
+    await both.ask("PUT", PATH, BODY)
+    tag = both.headers["ETag"]
     old = {"headers": {"If-Match": '"something"'}}
     for method, body in (("PUT", OTHER), ("DELETE", None)):
-        status, problem = await api.ask(method, PATH, body, **old)
+        status, problem = await both.ask(method, PATH, body, **old)
         assert (status, problem["code"]) == (412, "stale_version")
-    assert len(control.rollout(WEB).spec.steps) == 1
+    assert len(either.rollout(WEB).spec.steps) == 1
     new = {"headers": {"If-None-Match": "*"}}
-    assert (await api.ask("PUT", PATH, OTHER, **new))[0] == 412
-    assert (await api.ask("PUT", PATH, OTHER, headers={"If-Match": tag}))[0] == 200
-    assert (await api.ask("DELETE", PATH, headers={"If-Match": tag}))[0] == 412
+    assert (await both.ask("PUT", PATH, OTHER, **new))[0] == 412
+    assert (await both.ask("PUT", PATH, OTHER, headers={"If-Match": tag}))[0] == 200
+    assert (await both.ask("DELETE", PATH, headers={"If-Match": tag}))[0] == 412
 
 
-async def test_the_version_stays_while_the_rollout_moves_on(api, control):
-    await api.ask("PUT", PATH, BODY)
-    tag = api.headers["ETag"]
-    await api.ask("POST", f"{PATH}/start")
-    await api.get(PATH)
-    assert api.headers["ETag"] == tag
+async def test_the_version_stays_while_the_rollout_moves_on(both, either):
+    await both.ask("PUT", PATH, BODY)
+    tag = both.headers["ETag"]
+    await both.ask("POST", f"{PATH}/start")
+    await both.get(PATH)
+    assert both.headers["ETag"] == tag
 
 
-async def test_an_unsound_rollout_is_refused(api, control):
-    status, problem = await api.ask("PUT", PATH, {"from": "web-v1"})
+async def test_an_unsound_rollout_is_refused(both, either):
+    status, problem = await both.ask("PUT", PATH, {"from": "web-v1"})
     assert (status, problem["code"]) == (422, "document_invalid")
-    assert control.rollouts() == []
+    assert either.rollouts() == []
 
 
 async def test_rollouts_are_listed_for_one_tenant_and_for_all(api, rolling):
@@ -154,6 +154,45 @@ async def test_every_command_is_passed_on_and_answered_with_the_rollout(api, con
             ("running, step 2 of 4, 25%", "paused, step 2 of 4, 25%")
         ]
     assert asked == [(WEB, command, False) for command in COMMANDS]
+
+
+async def test_a_rollout_takes_its_commands_and_owns_the_split_meanwhile(both, either):
+    await both.ask("PUT", PATH, BODY)
+    for verb, state in (
+        ("start", "running"),
+        ("pause", "paused"),
+        ("resume", "running"),
+        ("abort", None),
+    ):
+        status, shown = await both.ask("POST", f"{PATH}/{verb}", shape="RolloutWritten")
+        assert status == 200, shown
+        assert state in (None, shown["state"]), verb
+        listener = await both.get(WEB_PATH, "Listener")
+        assert listener["rollout"] == shown["state"]
+    assert shown["state"] in ("rolling_back", "aborted")
+    assert (await both.ask("POST", f"{PATH}/pause"))[0] == 409
+    assert (await both.get("/rollouts", "RolloutList"))["items"][0]["state"] == shown["state"]
+
+
+async def test_the_real_control_side_keeps_the_split_of_a_rollout_on_its_way():
+    async with real_control() as control, serving(control) as api:
+        await api.get(f"{WEB_PATH}/split")
+        tag = api.headers["ETag"]
+        await api.ask("PUT", PATH, BODY)
+        await api.ask("POST", f"{PATH}/start")
+        status, problem = await api.ask("PUT", f"{WEB_PATH}/split", {"web-v1": 1, "web-v2": 1})
+        assert (status, problem["code"]) == (409, "rollout_owns_split")
+        assert "abort" in problem["hint"]
+        split = await api.get(f"{WEB_PATH}/split")
+        assert split["web-v2"] * 95 == split["web-v1"] * 5
+        assert api.headers["ETag"] == tag
+        items = (await api.get("/tenants/acme/listeners", "ListenerList"))["items"]
+        previews = {one["listener"]: one["preview_of"] for one in items}
+        assert previews == {"web": None, "web.preview": "web"}
+        shown = await api.get(PATH, "Rollout")
+        assert shown["preview"]["listener"] == "web.preview"
+        status, problem = await api.ask("PUT", f"{PATH.replace('web', 'web.preview')}", BODY)
+        assert status in (404, 409), problem
 
 
 async def test_a_command_that_does_not_fit_is_a_conflict_with_a_way_out(api, rolling):

@@ -266,6 +266,37 @@ def test_a_timeout_without_wait_and_one_that_is_no_time_are_wrong_usage(there):
     assert "5s for seconds" in result.stderr
 
 
+def test_a_real_daemon_takes_a_rollout_and_its_commands(online, daemon):
+    document = daemon.document()
+    document["tenants"]["acme"]["listeners"]["web"]["rollout"] = {
+        "from": "v1",
+        "to": "v2",
+        "start": "manual",
+        "steps": [{"weight": 20, "hold": "1h"}],
+    }
+    assert online("apply", "-f", daemon.write("rollout.yaml", document)).exit_code == 0
+    assert "before step 1 of 1" in online("rollout", "status", NAME).stdout
+    assert "-> start" in online("rollout", "start", NAME, "--dry-run").stdout
+    assert "running" in online("rollout", "start", NAME).stdout
+    split = daemon.ask("/api/v1/tenants/acme/listeners/web/split")
+    assert split["v2"] * 4 == split["v1"]
+    refused = online("set", "split", NAME, "v1=1")
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("error: ")
+    assert "rollout abort" in refused.stderr
+    status = online("rollout", "status", NAME).stdout
+    assert status.splitlines()[0] == "acme/web   v1 -> v2   running   step 1 of 1: 20% for 1h"
+    assert "rollout_started" in status
+    assert online("rollout", "pause", NAME, "--wait").exit_code == 3
+    assert online("rollout", "resume", NAME).exit_code == 0
+    ended = online("rollout", "abort", NAME, "--wait", "--timeout", "1m", "-o", "json")
+    assert ended.exit_code == 0, ended.stderr
+    assert json.loads(ended.stdout)["state"] == "aborted"
+    assert online("rollout", "status", NAME, "--wait").exit_code == 1
+    assert online("apply", "-f", daemon.file).exit_code == 0
+    assert online("rollout", "status", NAME).exit_code == 1
+
+
 # Watching -----------------------------------------------------------------------
 
 

@@ -49,6 +49,7 @@ def test_records_are_written_when_something_but_counters_changed(capsys):
     busy = running(WEB, 1000.0)
     busy = replace(busy, canary=replace(busy.canary, opened=9999, seen=0.5))
     show.update(Look(whole_rollout(busy)))
+    show.update(Look(whole_rollout(replace(busy, since_s=busy.since_s + 0.001))))
     show.update(Look(item(looks=21)))
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert first == item()

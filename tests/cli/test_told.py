@@ -4,6 +4,7 @@ import pytest
 
 from tenantproxy.admin.views import show_upstream, whole_listener
 from tenantproxy.cli.told import recent, told
+from tenantproxy.model.rollout import Phase
 from tenantproxy.model.spec import UpstreamKey
 from tests.support_control import WEB, memory_control
 
@@ -43,6 +44,14 @@ def test_sticky_and_fallback_are_told_where_they_are_set(control):
     head = dict(sections(control, sticky="source_ip", fallback=True)[""])
     assert head["Sticky:"] == "source_ip decides which upstream of the split"
     assert head["Fallback:"] == "an upstream without endpoints gives its share to the others"
+
+
+def test_a_rollout_and_what_a_listener_is_the_preview_of_are_told_where_there_are_such(control):
+    assert not {"Rollout:", "Preview of:"} & set(dict(sections(control)[""]))
+    item = whole_listener(control.listener(WEB), Phase.RUNNING) | {"preview_of": "shop"}
+    head = dict(told("listeners", item, [], 0.0)[0].rows)
+    assert head["Rollout:"] == "running; `describe rollout` tells more"
+    assert head["Preview of:"] == "acme/shop"
 
 
 def test_what_happened_of_late_says_to_which_endpoint():
