@@ -1,14 +1,22 @@
 """What docs/ and README.md say is so: generated parts, links, keys, commands, file names."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tenantproxy.cli.main import COMMANDS
-from tenantproxy.config.document import parse_document
+from tenantproxy.config.check_models import AnalysisDoc
+from tenantproxy.config.document import parse_document, parse_listener, parse_rollout
 from tenantproxy.config.models import ListenerDoc, UpstreamDoc
 from tenantproxy.config.proxy_models import ProxyDoc
+from tenantproxy.config.rollout_models import RolloutDoc
+from tenantproxy.config.schema import part_schemas
+from tenantproxy.model.findings import Subject
+from tenantproxy.model.rollout_spec import DEFAULT_CHECKS
+from tenantproxy.model.signal_names import SIGNAL_NAMES
 from tools.docs import generated
 
 ROOT = Path(__file__).parent.parent
@@ -19,6 +27,8 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 README = (ROOT / "README.md").read_text()
+ROLLOUTS = (ROOT / "docs" / "configuration.md").read_text().partition("\n## Rollouts")
+ROLLOUTS = ROLLOUTS[1] + ROLLOUTS[2]
 
 
 @pytest.mark.parametrize("path", generated(), ids=lambda path: path.name)
@@ -58,6 +68,57 @@ def test_files_that_are_named_exist(page):
 def test_the_table_of_keys_is_that_of_the_document(title, model):
     table = README.partition(f"\n{title}")[2].partition("|---|---|---|\n")[2].partition("\n\n")[0]
     assert {row.split("`")[1] for row in table.splitlines()} == set(model.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("title", "model"),
+    [
+        ("## Rollouts", RolloutDoc),
+        ("### What is judged", AnalysisDoc),
+    ],
+)
+def test_the_page_on_rollouts_has_every_key_and_default(title, model):
+    section = ROLLOUTS.partition(title)[2]
+    table = section.partition("|---|---|---|\n")[2].partition("\n\n")[0]
+    rows = {row.split("`")[1]: row.split("|")[2].strip() for row in table.splitlines()}
+    schema = part_schemas()["rollout"]
+    keys = schema if model is RolloutDoc else schema["$defs"][model.__name__]
+    assert rows.keys() == keys["properties"].keys()
+    for key, part in keys["properties"].items():
+        if rows[key].startswith("`"):
+            shown = yaml.safe_load(rows[key].strip("`"))
+            assert part["default"] == shown, key
+        else:
+            assert key in keys.get("required", ()) or rows[key].startswith("see"), key
+
+
+def test_the_examples_of_rollouts_are_valid():
+    plan = {"from": "web-v1", "to": "web-v2", "steps": [{"weight": 5}]}
+    blocks = [
+        yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", ROLLOUTS, re.DOTALL)
+    ]
+    keys = [key for block in blocks for key in block]
+    assert sorted(keys) == ["checks", "checks", "gates", "listeners", "tenants"]
+    for block in blocks:
+        if "listeners" in block:
+            assert parse_listener("acme", "web", block["listeners"]["web"]).rollout is not None
+        elif "checks" in block:
+            parse_rollout("acme", "web", {**plan, "analysis": block})
+        elif "gates" in block:
+            gates = parse_rollout("acme", "web", {**plan, **block}).gates
+            assert all(getattr(gates, name) for name in type(gates).__slots__)
+    defaults = parse_rollout("acme", "web", {**plan, "analysis": blocks[keys.index("checks")]})
+    assert defaults.analysis.signals == DEFAULT_CHECKS
+
+
+def test_every_signal_of_rollouts_is_told():
+    for signal in {name.rpartition("_p")[0] or name for name in SIGNAL_NAMES}:
+        assert f"`{signal}" in ROLLOUTS or signal.endswith("_shape"), signal
+
+
+def test_the_body_of_a_webhook_is_what_is_sent():
+    (text,) = re.findall(r"```json\n(.*?)```", ROLLOUTS, re.DOTALL)
+    assert json.loads(text).keys() - {"check"} == set(Subject.__slots__)
 
 
 def test_the_document_of_the_tour_is_valid():

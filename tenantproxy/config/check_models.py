@@ -288,7 +288,7 @@ class AnalysisDoc(Strict):
         | None
     ) = None
     """What the canary has to pass; left out: connect_failures, resets and early_closes, each at
-    most `1%` over stable. `[]`: nothing but that it has endpoints."""
+    most `1%` over stable. `[]`: nothing, only time decides."""
 
     def to_spec(self) -> Analysis:
         rule = Analysis(

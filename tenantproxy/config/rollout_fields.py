@@ -272,9 +272,9 @@ class QueryRule(Rule):
 
     def schema(self) -> Schema:
         words = "|".join(FILLED_IN)
-        wrong = rf"\{{\{{(?!\s*({words})\s*\}}\}})"
-        text = {"type": "string", "minLength": 1, "maxLength": MAX_QUERY}
-        return {**text, "not": {"pattern": wrong}}
+        # Without looking ahead, which engines such as Helm's cannot.
+        pattern = rf"^([^{{]|\{{[^{{]|\{{\{{\s*({words})\s*\}}\}})*\{{?$"
+        return {"type": "string", "minLength": 1, "maxLength": MAX_QUERY, "pattern": pattern}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """The JSON schema: the document as other tools see it."""
 
 import copy
+import json
+import re
 
 import jsonschema
 import pytest
@@ -94,6 +96,15 @@ def test_every_mapping_is_closed_and_every_key_described():
             described = SCHEMA["$defs"].get(part.get("$ref", "").rpartition("/")[2], part)
             assert described.get("description"), f"{name}.{key}"
             assert "title" not in part
+
+
+def test_patterns_are_those_that_every_engine_reads():
+    """RE2, which Helm and Go use, knows no looking ahead or behind and no back-references."""
+    patterns = re.findall(r'"pattern": ("(?:[^"\\\\]|\\\\.)*")', json.dumps(SCHEMA))
+    assert len(patterns) > 20
+    for pattern in map(json.loads, patterns):
+        assert "(?" not in pattern
+        assert re.search(r"\\[1-9]", pattern) is None
 
 
 def test_defaults_are_written_as_in_a_document():

@@ -124,7 +124,9 @@ def test_large_numbers_and_words_like_yaml_survive(helm, tmp_path):
 def test_every_key_of_a_tenant_survives(helm, tmp_path):
     acme = yaml.safe_load(FULL)["tenants"]["acme"]
     del acme["listeners"]["auto"]  # no Service leads to a port that is not said
-    loaded = load(laid_out(helm.objects({"config": {"tenants": {"acme": acme}}}), tmp_path))
+    config = {"proxy": {"rollout_commands": True}, "tenants": {"acme": acme}}
+    loaded = load(laid_out(helm.objects({"config": config}), tmp_path))
+    assert loaded.document.proxy.rollout_commands
     assert loaded.document.tenants == {"acme": parse_tenant("acme", acme)}
 
 

@@ -81,6 +81,7 @@ CHANGES_READ_IN_PLACE = {
 CHANGES_READ_AT_START = {
     "workers": proxy(workers=3),
     "accept": proxy(accept="reuseport"),
+    "rollout_commands": proxy(rollout_commands=True),
     "keep_accepting": proxy(shutdown={"keep_accepting": "6s"}),
     "drain by less than a second": proxy(shutdown={"drain": "29900ms"}),
     "range": BEFORE | {"ports": {"range": "20000-20999"}},
