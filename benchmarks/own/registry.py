@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from benchmarks.own import accept_modes, listeners, wake
+from benchmarks.own import accept_modes, listeners, rollout_tables, wake
 from benchmarks.own.figures import Figure
 
 OWN: dict[str, Callable[..., Awaitable[list[Figure]]]] = {
@@ -13,4 +13,5 @@ OWN: dict[str, Callable[..., Awaitable[list[Figure]]]] = {
     "sleeping-memory": listeners.sleeping_memory,
     "wake": wake.wake,
     "accept-modes": accept_modes.accept_modes,
+    "rollouts": rollout_tables.rollouts,
 }

@@ -36,6 +36,10 @@ __all__ = ["ALPHA", "Window", "judge", "value_of"]
 
 ALPHA = 0.01
 """Chance that a whole rollout of a canary that keeps every bound is found to fail, at most."""
+_LATER = 4
+"""How many looks' parts are saved for later ones."""
+_OF_RECENT = 0.25
+"""Part of a look's chance that falls to the recent window, which is there for what is plain."""
 _SURE = 1e-15
 """A smaller chance is told as this one; sums of floats know no better."""
 
@@ -56,6 +60,7 @@ def judge(
     min_samples: int,
     look: int,
     tests: int,
+    failures: int = 1,
 ) -> Finding:
     """Say whether the canary keeps the check.
 
@@ -70,14 +75,18 @@ def judge(
         min_samples: fewer than these, of a side that the check looks at, are `no_data`; in
             `recent` they are no opinion.
         look: number of this look in its step, from 1: the chance of a false alarm is shared out
-            among looks, so that looking often does not find what is not there. Look j has
-            1/(j(j+1)) of it, which is 1 over all looks that there may be.
+            among looks, so that looking often does not find what is not there.
         tests: among how many checks and steps it is shared out besides.
+        failures: looks of a step that have to fail before that is a verdict. If so many have to,
+            each may be wrong so many times as often (Markov's inequality), however looks depend.
     """
-    windows = [("", step, _claims(check, step))]
+    alpha = ALPHA / max(1, tests) * max(1, failures) * _part_of(look)
+    windows = [("", step, _claims(check, step), alpha)]
     if look > 1:
-        windows.append(("since the look before ", recent, _claims(check, recent)))
-    alpha = ALPHA / max(1, tests) / (max(1, look) * (max(1, look) + 1)) / len(windows)
+        windows = [
+            ("", step, _claims(check, step), alpha * (1 - _OF_RECENT)),
+            ("since the look before ", recent, _claims(check, recent), alpha * _OF_RECENT),
+        ]
     found = partial(
         Finding,
         check.name,
@@ -85,12 +94,12 @@ def judge(
         stable=value_of(check, step.stable),
         canary=value_of(check, step.canary),
     )
-    for when, window, claims in windows:
+    for when, window, claims, allowed in windows:
         for claim in claims:
             if not claim.above or _wanting(check, window, min_samples, stable=claim.of_stable):
                 continue
             p = claim.test()
-            if p <= alpha / len(claims):
+            if p <= allowed / len(claims):
                 seen = _seen(check, window)
                 return found("failed", f"{when}{seen}, {claim.bound} ({_chance(p)})")
     claims = windows[0][2]
@@ -100,6 +109,16 @@ def judge(
     parts = [_seen(check, step), *(claim.bound for claim in claims)]
     maybe = "; above that, but it may be chance" if any(claim.above for claim in claims) else ""
     return found("passed", ", ".join(parts) + maybe)
+
+
+def _part_of(look: int) -> float:
+    """Return the look's part of the chance: 1/6, 5/42, 5/56... of 1 for all that there may ever be.
+
+    Were none saved for later, 1/(j(j+1)), the first would have half of it, which it does not need:
+    what is plain so early is plain with less. By `benchmarks/own/rollouts.py` 4 finds most.
+    """
+    look = max(1, look)
+    return (_LATER + 1) / ((look + _LATER) * (look + _LATER + 1))
 
 
 @dataclass(frozen=True, slots=True)
