@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tenantproxy.model import judgement
 from tenantproxy.model.judgement import Window, judge, value_of
 from tenantproxy.model.rollout_spec import DEFAULT_CHECKS, SignalCheck
 from tenantproxy.model.sides import BYTE_BOUNDS, NOTHING, TIME_BOUNDS_S, Side
@@ -44,9 +45,19 @@ def latencies(count, scale=1.0, seed=1):
     return [scale * chance.lognormvariate(-3, 0.7) for _ in range(count)]
 
 
-def look_at(what, canary, stable=NOTHING, *, recent=None, look=1, min_samples=20, tests=12):
+def look_at(
+    what, canary, stable=NOTHING, *, recent=None, look=1, min_samples=20, tests=12, failures=1
+):
     step = Window(stable, canary)
-    return judge(what, step, recent or step, min_samples=min_samples, look=look, tests=tests)
+    return judge(
+        what,
+        step,
+        recent or step,
+        min_samples=min_samples,
+        look=look,
+        tests=tests,
+        failures=failures,
+    )
 
 
 # Shares.
@@ -208,19 +219,31 @@ def test_a_recent_window_with_few_samples_has_no_opinion():
     assert found.result == "passed"
 
 
-@pytest.mark.parametrize(("look", "tests"), [(1, 1), (2, 1), (30, 1), (1, 50)])
-def test_looking_often_and_at_much_needs_more_to_fail(look, tests):
-    def least(**more):
-        return next(
-            resets
-            for resets in range(1, 500)
-            if look_at(check("resets", max=0.01), connections(500, resets=resets), **more).result
-            == "failed"
-        )
+def least(**more):
+    """Return how many resets of 500 fail."""
+    return next(
+        resets
+        for resets in range(1, 500)
+        if look_at(check("resets", max=0.01), connections(500, resets=resets), **more).result
+        == "failed"
+    )
 
-    once = least(look=1, tests=1)
-    often = least(look=look, tests=tests, recent=Window(NOTHING, NOTHING))
-    assert (often > once) == ((look, tests) != (1, 1))
+
+@pytest.mark.parametrize(("look", "tests"), [(2, 1), (30, 1), (1, 50)])
+def test_looking_often_and_at_much_needs_more_to_fail(look, tests):
+    nothing = Window(NOTHING, NOTHING)
+    assert least(look=look, tests=tests, recent=nothing) > least(look=1, tests=1)
+
+
+def test_a_look_that_is_no_verdict_alone_needs_less_to_fail():
+    assert least(failures=6) < least(failures=1)
+
+
+def test_all_looks_that_there_may_be_share_one_chance():
+    parts = [judgement._part_of(look) for look in range(1, 10_000)]
+    assert sum(parts) == pytest.approx(1, abs=1e-3)
+    assert sum(parts) < 1
+    assert parts == sorted(parts, reverse=True)
 
 
 def test_too_few_samples_decide_nothing_and_are_told():
