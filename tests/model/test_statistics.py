@@ -40,6 +40,12 @@ def test_too_many_is_the_exact_binomial_test(seen, allowed):
     assert too_many(seen, allowed) == pytest.approx(theirs, rel=1e-6, abs=1e-15)
 
 
+@pytest.mark.parametrize(("part", "allowed"), [(5, 0.0001), (8, 0.0001), (15, 0.001), (40, 0.01)])
+def test_the_far_tail_of_what_is_rare_is_there(part, allowed):
+    theirs = stats.binom.sf(part - 1, 1000, allowed)
+    assert too_many(Share(part, 1000), allowed) == pytest.approx(theirs, rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("part", "whole", "allowed"),
     [(10_500, 1_000_000, 0.01), (501_500, 1_000_000, 0.5), (10_400, 1_000_000, 0.01)],
