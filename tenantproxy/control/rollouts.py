@@ -97,6 +97,9 @@ class Rollouts:
     def _follow(self, key: ListenerKey, old: ListenerSpec | None, new: ListenerSpec | None) -> None:
         one = self._all.get(key)
         spec = None if new is None else new.rollout
+        if old is None:
+            # Another of its name may still drain, and nothing of that one's rollout is this one's.
+            self._means.hands.count(key, ())
         if new is None or spec is None:
             if one is not None:
                 del self._all[key]
