@@ -162,6 +162,22 @@ def test_samples_at_their_bound_never_fail_wherever_it_lies_in_a_bucket(quantile
     assert look_at(check(name, max=at_s, over_stable=0.0), both, both).result == "passed"
 
 
+@given(st.floats(0.001, 10), st.sampled_from([0.0, 0.1, 0.5, 1.0]))
+def test_a_canary_just_within_its_margin_never_fails_wherever_buckets_end(at_s, margin):
+    stable = connections(500, first_byte=[at_s] * 500)
+    just_within_s = at_s * (1 + margin) * (1 - 1e-6)  # a product of floats may be beyond by a bit
+    canary = connections(500, first_byte=[just_within_s] * 500)
+    what = check("first_byte_p50", over_stable=margin)
+    assert look_at(what, canary, stable).result == "passed"
+
+
+@given(st.floats(0.001, 10))
+def test_a_canary_twice_as_far_as_its_margin_fails_wherever_buckets_end(at_s):
+    stable = connections(500, first_byte=[at_s] * 500)
+    canary = connections(500, first_byte=[at_s * 3.0] * 500)
+    assert look_at(check("first_byte_p50", over_stable=0.5), canary, stable).result == "failed"
+
+
 def test_stable_above_all_bounds_makes_none():
     canary = connections(500, first_byte=[1000.0] * 500)
     found = look_at(check("first_byte_p50", over_stable=0.1), canary, canary)
