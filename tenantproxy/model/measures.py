@@ -37,18 +37,19 @@ def is_share(check: SignalCheck) -> bool:
 def share_of(check: SignalCheck, side: Side) -> Share:
     """Return a signal of `SHARES`.
 
-    Words of one reading may be a connection apart from each other, so that
-    more may have failed than there were; no more than all is a share.
+    What ended is compared with what was opened meanwhile, and not with what ended: of a canary
+    that is young only short connections have ended, and those that fail are short. Those of
+    before may make the part the larger one; no more than all is a share.
     """
     match check.signal:
         case "connect_failures":
             part, whole = side.failed, side.failed + side.opened
         case "resets":
-            part, whole = side.resets, side.ended
+            part, whole = side.resets, side.opened
         case _:
             # All of a bucket or none: a limit within a bucket does not count what is in it.
             early = up_to(side.closed_age, TIME_BOUNDS_S, check.under_s)
-            part, whole = side.silent + early, side.ended
+            part, whole = side.silent + early, side.opened
     whole = max(0, whole)
     return Share(min(max(0, part), whole), whole)
 

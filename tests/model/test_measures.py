@@ -35,11 +35,11 @@ SIDE = Side(
     ("what", "share"),
     [
         (check("connect_failures"), Share(10, 100)),
-        (check("resets"), Share(4, 80)),
-        (check("early_closes"), Share(2, 80)),
-        (check("early_closes", under_s=0.5), Share(14, 80)),
-        (check("early_closes", under_s=0.55), Share(14, 80)),
-        (check("early_closes", under_s=0.6), Share(23, 80)),
+        (check("resets"), Share(4, 90)),
+        (check("early_closes"), Share(2, 90)),
+        (check("early_closes", under_s=0.5), Share(14, 90)),
+        (check("early_closes", under_s=0.55), Share(14, 90)),
+        (check("early_closes", under_s=0.6), Share(23, 90)),
     ],
 )
 def test_a_share_is_of_all_that_could_have(what, share):
