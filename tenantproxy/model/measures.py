@@ -64,8 +64,17 @@ def histogram_of(check: SignalCheck, side: Side) -> Histogram:
 
 
 def samples_of(check: SignalCheck, side: Side) -> int:
-    """Return how much there is to judge."""
-    return share_of(check, side).whole if is_share(check) else histogram_of(check, side).total
+    """Return how much there is to judge.
+
+    A connection that has neither brought a byte nor ended says nothing of resets and early closes
+    yet: where clients are patient, all of a server that hangs are such.
+    """
+    if not is_share(check):
+        return histogram_of(check, side).total
+    whole = share_of(check, side).whole
+    if check.signal == "connect_failures":
+        return whole
+    return min(whole, max(side.ended, sum(side.first_byte)))
 
 
 def value_of(check: SignalCheck, side: Side) -> float | None:
