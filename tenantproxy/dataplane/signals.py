@@ -17,7 +17,7 @@ from tenantproxy.clock import monotonic_s
 from tenantproxy.dataplane import counters
 from tenantproxy.dataplane.counters import Signal
 from tenantproxy.dataplane.flow import Flow, Half, waiting
-from tenantproxy.dataplane.relay.tcp_info import TcpInfo, written
+from tenantproxy.dataplane.relay.tcp_info import totals
 from tenantproxy.model.sides import BYTE_BOUNDS, TIME_BOUNDS_S
 
 _OPENED, _FAILED, _ENDED = int(Signal.OPENED), int(Signal.FAILED), int(Signal.ENDED)
@@ -207,13 +207,13 @@ class Sample:
         passed_on = self._client_ended and not server.broken and not self._first
         try:
             if server.sealed:
-                info = TcpInfo(client.sock)
-                sent = info.received - waiting(client.fd) - self._client_ended
-                got = written(client.sock, info) - (self._first and not client.broken)
+                took, came = totals(client.sock)
+                sent = came - waiting(client.fd) - self._client_ended
+                got = took - (self._first and not client.broken)
             else:
-                info = TcpInfo(server.sock)
-                sent = written(server.sock, info) - _SYN - flow.said_bytes - passed_on
-                got = info.received - (self._fin_s >= 0)
+                took, came = totals(server.sock)
+                sent = took - _SYN - flow.said_bytes - passed_on
+                got = came - (self._fin_s >= 0)
         except OSError:
             return 0, 0
         return max(0, sent), max(0, got)
