@@ -33,8 +33,8 @@ class Side:
     opened: int = 0
     """Connections established."""
     failed: int = 0
-    """Attempts to connect that failed, and connections that found no usable endpoint or no slot. While
-    the listener wakes that is to be expected: then a connection counts once, if it is refused."""
+    """Attempts to connect that failed, and connections that found no usable endpoint or no slot.
+    While the listener wakes that is to be expected: then one counts once, if it is refused."""
     ended: int = 0
     """Connections that were established and have ended, those tried again elsewhere among them,
     and those whose client said FIN and whose upstream has brought nothing since."""
