@@ -41,8 +41,18 @@ def seen_findings(
     # The chance of a false alarm is that of the whole rollout. The look at 100 % is a step, too.
     steps = 1 + sum(one.kind != "pause" for one in spec.steps)
     tests = max(len(rule.signals) * steps, 1)
+    # A step that fails at every look is over at the deadline, whatever else is allowed.
+    failures = min(rule.failures_allowed + 1, max(1, int(spec.deadline_s / rule.every_s)))
     judged = [
-        judge(check, step, recent, min_samples=rule.min_samples, look=look, tests=tests)
+        judge(
+            check,
+            step,
+            recent,
+            min_samples=rule.min_samples,
+            look=look,
+            tests=tests,
+            failures=failures,
+        )
         for check in rule.signals
     ]
     return (*judged, endpoints)

@@ -207,12 +207,17 @@ def _more(check: SignalCheck) -> str:
 
 def _seen(check: SignalCheck, window: Window) -> str:
     """Return `canary 5.2% of 480, stable 0.1% of 9120`; a side with nothing is left out."""
-    of = "of" if is_share(check) else "in"
     return ", ".join(
-        f"{role} {told(check, value)} {of} {samples_of(check, side)}"
+        f"{role} {told(check, value)} {_of_how_many(check, side)}"
         for role, side in (("canary", window.canary), ("stable", window.stable))
         if (value := value_of(check, side)) is not None
     )
+
+
+def _of_how_many(check: SignalCheck, side: Side) -> str:
+    if is_share(check):
+        return f"of {share_of(check, side).whole}"
+    return f"in {samples_of(check, side)}"
 
 
 def _wanting(check: SignalCheck, window: Window, min_samples: int, *, stable: bool) -> str:

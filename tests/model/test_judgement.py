@@ -63,6 +63,16 @@ def look_at(
 # Shares.
 
 
+@pytest.mark.parametrize("signal", ["resets", "early_closes"])
+def test_a_canary_of_which_only_what_failed_has_ended_yet_is_no_worse_than_stable(signal):
+    """2 % of both fail at once, and the others live for longer than the step."""
+    hangs = Side(opened=2000)
+    canary = Side(opened=2000, ended=40, resets=40, silent=40)
+    stable = Side(opened=38_000, ended=38_000, resets=760, silent=760)
+    assert look_at(check(signal, over_stable=0.0), canary, stable).result == "passed"
+    assert look_at(check(signal, over_stable=0.0), hangs, stable).result == "no_data"
+
+
 def test_one_failure_of_twenty_is_no_verdict():
     stable = connections(380)
     for what in (
