@@ -61,7 +61,10 @@ _timeout = click.option(
 
 @click.group(name="rollout")
 def rollout_group() -> None:
-    """Command and watch canary rollouts, by the name of their listener."""
+    """Command and watch canary rollouts, by the name of their listener.
+
+    `get rollouts` lists those that there are.
+    """
 
 
 @rollout_group.command()
