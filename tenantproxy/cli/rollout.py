@@ -51,7 +51,8 @@ _listener = click.argument("listener", type=in_tenant, metavar="TENANT/LISTENER"
 _wait = click.option(
     "--wait",
     is_flag=True,
-    help="Return when it has ended (exit code 0, or 1 if not well) or is paused (3).",
+    help="Return when it has ended (exit code 0, or 1 if not well or not in time)"
+    " or is paused (3).",
 )
 _timeout = click.option(
     "--timeout", type=duration, metavar="TIME", help="With --wait: longest time, such as 30m."
@@ -60,7 +61,10 @@ _timeout = click.option(
 
 @click.group(name="rollout")
 def rollout_group() -> None:
-    """Command and watch canary rollouts, by the name of their listener."""
+    """Command and watch canary rollouts, by the name of their listener.
+
+    `get rollouts` lists those that there are.
+    """
 
 
 @rollout_group.command()
@@ -78,10 +82,11 @@ def status(
     wait: bool,
     timeout: float | None,
 ) -> None:
-    """Show where a rollout is and why, its steps, both sides, and what judges say.
+    """Show where a rollout is, and why.
 
-    With --watch it is a live screen on a terminal, and a line for each event
-    elsewhere; with `-o json` one object for each change.
+    That is its steps, both sides beside each other, and what judges say. With --watch it
+    is a live screen on a terminal, and a line for each event elsewhere; with `-o json`
+    one object for each change.
 
     \b
     tenantproxy rollout status acme/web --watch
@@ -146,11 +151,19 @@ start = _commanding("start", "Start a rollout that waits, or start one again tha
 pause = _commanding("pause", "Keep the weight as it is; nothing is judged until `resume`.")
 resume = _commanding("resume", "Go on after a pause.")
 promote = _commanding(
-    "promote", "Give the canary everything now; steps and gates that are left are skipped."
+    "promote",
+    """Give the canary everything now.
+
+    Steps and gates that are left are skipped; it is looked at once more all the same.
+    """,
 )
 abort = _commanding("abort", "End a rollout: new connections go to stable at once.")
 rollback = _commanding(
-    "rollback", "Go back to what was stable before, while the rollback window lasts."
+    "rollback",
+    """Go back to what was stable, after success.
+
+    That is possible while `rollback_window` lasts; `rollout status` says how long that is.
+    """,
 )
 
 

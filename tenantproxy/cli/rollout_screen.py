@@ -17,7 +17,7 @@ from tenantproxy.cli.page import console_of, drawn
 from tenantproxy.cli.rollout_follow import Look
 from tenantproxy.cli.sections import Section
 from tenantproxy.cli.told import recent
-from tenantproxy.cli.told_rollout import told_rollout
+from tenantproxy.cli.told_rollout import told_rollout, told_rollout_shortly
 
 EVENTS = 8
 """Of the newest; more would push out what is now."""
@@ -59,7 +59,9 @@ class Screen:
 
 
 def screen(item: Item, events: Sequence[Item], now_s: float, console: Console) -> RenderableType:
-    """Return what fills the console with a rollout; what does not fit is left out from the end.
+    """Return what fills the console with a rollout: all of it, or in a low one what matters most.
+
+    What does not fit even then is left out from the end.
 
     Args:
         item: the rollout, as the API shows it.
@@ -67,31 +69,35 @@ def screen(item: Item, events: Sequence[Item], now_s: float, console: Console) -
         now_s: wall clock.
         console: its width and height bound what is drawn.
     """
-    sections = told_rollout(item, now_s)
-    if events:
-        sections.append(recent(events, now_s))
-    colour = not console.no_color
+    happened = [recent(events, now_s)] if events else []
+    whole = told_rollout(item, now_s)
+    if _filling(whole, console)[1]:
+        return Group(*_filling([*whole, *happened], console)[0])
+    return Group(*_filling([*told_rollout_shortly(item, now_s), *happened], console)[0])
+
+
+def _filling(sections: Sequence[Section], console: Console) -> tuple[list[RenderableType], bool]:
+    """Return as much of the sections as there is room for, and whether that is all."""
     room = console.height
     shown: list[RenderableType] = []
     for number, section in enumerate(sections):
         gap = 1 if number and section.title else 0
-        part, lines = _fitting(section, room - gap, console, colour=colour)
-        if part is None:
-            break
-        shown += [Text(""), part] if gap else [part]
+        part, lines, rows = _fitting(section, room - gap, console)
+        if part is not None:
+            shown += [Text(""), part] if gap else [part]
+        if rows < len(section.rows):
+            return shown, False
         room -= lines + gap
-    return Group(*shown)
+    return shown, True
 
 
-def _fitting(
-    section: Section, room: int, console: Console, *, colour: bool
-) -> tuple[Group | None, int]:
-    """Return as many rows of a section as there is room for, and their height; None: no row."""
+def _fitting(section: Section, room: int, console: Console) -> tuple[Group | None, int, int]:
+    """Return the part of a section that there is room for, its height, and how many rows it has."""
     rows = list(section.rows)
     while rows:
-        part = drawn(Section(section.title, rows), colour=colour)
+        part = drawn(Section(section.title, rows), colour=not console.no_color)
         lines = len(console.render_lines(part, pad=False))
         if lines <= room:
-            return part, lines
+            return part, lines, len(rows)
         rows.pop()
-    return None, 0
+    return None, 0, 0

@@ -39,6 +39,25 @@ def told_rollout(item: Item, now_s: float) -> list[Section]:
     return [*sections, Section("Both sides since the step began", _sides(item))]
 
 
+def told_rollout_shortly(item: Item, now_s: float) -> list[Section]:
+    """Return what matters most, in half the lines: for a terminal that has no room for all.
+
+    Steps are in one row, sides come before checks, of the sides only those values that are
+    judged are told, and of the checks only those that did not pass.
+    """
+    state = Text(item["state"], style=colour_of(item["state"]) or "")
+    line = (name_of_rollout(item), f"{item['from']} -> {item['to']}", state, where(item))
+    told = {"Why:", "Cause:", "Next:", "Waits for:", "Weight:", "Rollback:"}
+    head: list[Row] = [row for row in _head(item, now_s) if row[0] in told]
+    sections = [Section("", [line]), Section("", [*head, ("Steps:", _steps_in_a_row(item))])]
+    judged = {check["name"] for check in item["checks"]}
+    rows = [row for row in _sides(item) if not _is_value(item, row) or row[0] in judged]
+    sections.append(Section("Both sides since the step began", rows))
+    if bad := [check for check in item["checks"] if check["result"] not in {None, "passed"}]:
+        sections.append(Section("Checks that did not pass", _checks({**item, "checks": bad})))
+    return sections
+
+
 def name_of_rollout(item: Item) -> str:
     """Return `acme/web`."""
     return f"{item['tenant']}/{item['listener']}"
@@ -77,14 +96,20 @@ def _head(item: Item, now_s: float) -> list[Row]:
     rows.append(("Weight:", f"{wanted}% wanted, {measures.percent(seen)} seen"))
     rows.append(("Port:", human.text(item["port"])))
     if preview := item["preview"]:
-        about = f"{item['tenant']}/{preview['listener']}, {human.text(preview['state'])}"
-        rows.append(("Preview:", f"{human.text(preview['port'])} ({about})"))
+        rows.append(("Preview:", _preview(f"{item['tenant']}/{preview['listener']}", preview)))
     if item["rollback_until"]:
         left = human.until(item["rollback_until"], now_s)
         rows.append(("Rollback:", f"`rollout rollback {name_of_rollout(item)}` for {left} more"))
     if item["dry_run"]:
         rows.append(("Dry run:", "steps are taken, and no check ends it"))
     return rows
+
+
+def _preview(name: str, preview: Item) -> str:
+    told = f"{human.text(preview['port'])} ({name}, {human.text(preview['state'])})"
+    if preview["state"] == "failed":
+        return f"{told}: `describe listener {name}` says why"
+    return told
 
 
 def _next(item: Item, now_s: float) -> str:
@@ -110,6 +135,21 @@ def _steps(item: Item, now_s: float) -> list[Row]:
         rows.append((_mark(step["state"]), number, plan(step), gone))
     last = _LAST.get(item["state"], "ahead")
     return [*rows, (_mark(last), "", "100%, promotion", "")]
+
+
+def _steps_in_a_row(item: Item) -> Text:
+    """Return `[x] 5%  [>] 25%  [ ] pause  [ ] 100%`; marks and steps are not torn apart."""
+    short = {"pause": "pause", "experiment": "experiment"}
+    shown = [
+        (step["state"], short.get(step["kind"]) or f"{step['weight']}%") for step in item["steps"]
+    ]
+    shown.append((_LAST.get(item["state"], "ahead"), "100%"))
+    parts = [Text.assemble(_mark(state), f"\N{NO-BREAK SPACE}{what}") for state, what in shown]
+    return Text("  ").join(parts)
+
+
+def _is_value(item: Item, row: Row) -> bool:
+    return row[0] in {**item["stable"]["values"], **item["canary"]["values"]}
 
 
 def _mark(state: str) -> Text:

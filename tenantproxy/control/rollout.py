@@ -275,7 +275,7 @@ class Rollout:
         self._count()
         for wish in wishes:
             self._do(wish)
-        self._rebalancer.use(now_s, wanted=progress.phase in _MOVING)
+        self._rebalancer.use(now_s, wanted=self._moves())
 
     def _do(self, wish: Wish) -> None:
         hands, key, spec = self._hands, self.key, self.spec
@@ -303,6 +303,12 @@ class Rollout:
             self.windows.keep()
         if not on:
             self.windows.count(on=False)
+
+    def _moves(self) -> bool:
+        """Say whether connections shall follow: after success, too, while stable has any left."""
+        if self.progress.phase is Phase.SUCCEEDED and self.split.before is not None:
+            return sum(self._hands.live(self.key, self.spec.stable)) > 0
+        return self.progress.phase in _MOVING
 
     def _experiment(self) -> bool:
         steps, step = self.spec.steps, self.progress.step

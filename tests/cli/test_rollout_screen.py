@@ -81,9 +81,25 @@ def test_a_narrower_terminal_is_not_overrun(width):
     assert max(map(len, printed(width))) <= width
 
 
+def test_a_terminal_of_24_lines_has_room_for_both_sides_the_steps_and_what_did_not_pass():
+    lines = printed(height=24)
+    text = "\n".join(lines)
+    assert len(lines) <= 24
+    for part in (
+        "[x] 5%  [>] 25%  [ ] pause  [ ] 50%  [ ] 100%",
+        "Next:        in 1m40s at the earliest",
+        "Weight:      25% wanted, 24.6% seen",
+        "web-v1 (stable)   web-v2 (canary)",
+        "resets            0.1%              5.2%              at most 2% over stable",
+        "failed    resets           1 failure   canary 5.2% of 480",
+    ):
+        assert part in text.replace("\N{NO-BREAK SPACE}", " "), part
+    assert "duration_p50" not in text  # nobody judges it
+
+
 @pytest.mark.parametrize("height", [1, 5, 12, 24, 30])
 def test_what_does_not_fit_is_left_out_from_the_end(height):
-    lines, whole = printed(height=height), printed()
+    lines, whole = printed(height=height), printed(height=31)
     assert len(lines) <= height
     assert [line.split() for line in lines] == [line.split() for line in whole[: len(lines)]]
     assert len(lines) >= min(height, 8) - 2

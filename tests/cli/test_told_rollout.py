@@ -6,7 +6,7 @@ import pytest
 from rich.text import Text
 
 from tenantproxy.admin.rollout_views import show_rollout, whole_rollout
-from tenantproxy.cli.told_rollout import plan, told_rollout, where
+from tenantproxy.cli.told_rollout import plan, told_rollout, told_rollout_shortly, where
 from tenantproxy.model.rollout import Phase
 from tenantproxy.model.rollout_spec import RolloutSpec, SignalCheck, Step
 from tenantproxy.model.rollout_view import CheckView
@@ -53,6 +53,29 @@ def test_one_that_runs_says_when_the_next_step_may_come_and_what_it_waits_for():
         "Port:": "21000",
         "Preview:": "21005 (acme/web.preview, open)",
     }
+
+
+def test_a_preview_that_has_failed_says_where_the_reason_is():
+    told = head(item(preview_state="failed"))["Preview:"]
+    assert told == "21005 (acme/web.preview, failed): `describe listener acme/web.preview` says why"
+
+
+def test_told_shortly_a_rollout_whose_checks_pass_has_steps_in_a_row_and_only_judged_values():
+    passed = CheckView("resets", "passed", "canary 0% of 480, at most 1%", 0)
+    shown = told_rollout_shortly(item(checks=(passed,)), NOW_S)
+    assert [section.title for section in shown] == ["", "", "Both sides since the step began"]
+    told = {str(row[0]): str(row[1]) for row in shown[1].rows}
+    steps = told.pop("Steps:").replace("\N{NO-BREAK SPACE}", " ")
+    assert steps == "[x] 5%  [>] 25%  [ ] pause  [ ] 50%  [ ] 100%"
+    assert list(told) == ["Why:", "Next:", "Waits for:", "Weight:"]
+    assert [str(row[0]) for row in shown[2].rows] == [
+        "",
+        "weight",
+        "seen",
+        "connections now",
+        "opened",
+        "resets",
+    ]
 
 
 def test_a_step_whose_time_is_over_goes_on_as_soon_as_it_may():

@@ -232,6 +232,30 @@ async def test_long_connections_are_moved_while_steps_go_on(scene, machine, monk
     assert scene.hands.of("end") == []
 
 
+async def test_after_success_the_rest_follows_until_stable_has_none(scene, machine, monkeypatch):
+    monkeypatch.setattr(rebalance, "EVERY_S", 0.02)
+    scene.hands.lives = {(KEY, "v1"): (50,), (KEY, "v2"): (50,)}
+    running(scene, machine, spec=plan(preview=None, rebalance_per_s=1.0), weight=50)
+    does(scene, machine, Promote(), phase=Phase.SUCCEEDED, weight=100)
+    scene.hands.did.clear()
+    await until(lambda: scene.hands.of("end"))
+    assert scene.hands.of("end")[0][:3] == [KEY, "v1", "rebalance"]
+    scene.hands.lives[KEY, "v1"] = (0,)
+    await until(lambda: scene.one()._timer is None)
+
+
+async def test_after_success_nobody_is_moved_once_the_split_is_another(scene, machine, monkeypatch):
+    monkeypatch.setattr(rebalance, "EVERY_S", 0.02)
+    scene.hands.lives = {(KEY, "v1"): (50,), (KEY, "v2"): (50,)}
+    spec = plan(preview=None, rebalance_per_s=1.0)
+    running(scene, machine, spec=spec, weight=50)
+    does(scene, machine, Promote(), phase=Phase.SUCCEEDED, weight=100)
+    scene.put(web(spec, (SplitMember("v1", 50), SplitMember("v2", 50))))
+    scene.hands.did.clear()
+    await asyncio.sleep(0.1)
+    assert scene.hands.of("end") == []
+
+
 # The clock ---------------------------------------------------------------------------
 
 
