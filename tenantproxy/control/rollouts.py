@@ -57,6 +57,11 @@ class Rollouts:
             f"is {one.progress.phase} ({one.progress.reason})"
         )
 
+    def let_go(self, key: ListenerKey, declared: tuple[SplitMember, ...]) -> None:
+        """Let the declared split be in force: somebody asks for it after the rollout has ended."""
+        if key in self._all:
+            self._all[key].split_changed(declared)
+
     def command(self, key: ListenerKey, command: Command, *, dry_run: bool = False) -> None:
         """Start, pause, resume, promote, abort or roll back; weights are out when this returns.
 

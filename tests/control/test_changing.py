@@ -99,10 +99,27 @@ async def test_a_change_that_changes_nothing_may_be_tried(pair):
         assert await running.put_document(running.document(), dry_run=True) == []
 
 
-async def test_the_split_itself_is_not_set_to_what_it_is_just_now(pair):
+async def test_the_split_of_a_rollout_may_be_set_to_what_it_is_and_to_nothing_else(pair):
     async with rolling(pair) as running:
+        assert await running.set_split(key(), IN_FORCE) == []
+        assert declared(running).split == (SplitMember("v1", 1),)
         with pytest.raises(RolloutOwnsSplit):
-            await running.set_split(key(), IN_FORCE)
+            await running.set_split(key(), declared(running).split)
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_the_declared_split_can_be_asked_for_after_a_rollout_has_ended(pair, dry_run):
+    """It is declared all the while, but the rollout left its canary at nothing."""
+    given = (SplitMember("v1", 4), SplitMember("v2", 1))
+    web = listener("web", ("v1", 4), ("v2", 1), rollout=PLAN)
+    async with control(tenant([web], pair)) as running:
+        await running.command_rollout(key(), "abort")
+        await until(lambda: running.rollout(key()).phase is Phase.ABORTED)
+        held = running.listener(key()).spec.split
+        assert {one.upstream: one.weight > 0 for one in held} == {"v1": True, "v2": False}
+        [line] = await running.set_split(key(), given, dry_run=dry_run)
+        assert (line.kind, line.after) == ("split", "v1=4 v2=1")
+        assert running.listener(key()).spec.split == (held if dry_run else given)
 
 
 async def test_an_aborted_rollout_gives_the_split_back(pair):
