@@ -11,6 +11,7 @@ from tenantproxy.control.rollout import Rollout
 from tenantproxy.control.rollout_looks import ENDPOINTS
 from tenantproxy.control.rollout_windows import preview_of
 from tenantproxy.model.judgement import value_of
+from tenantproxy.model.lifecycle import State
 from tenantproxy.model.rollout import JUDGED, ON_ITS_WAY, Phase
 from tenantproxy.model.rollout_spec import RolloutSpec, SignalCheck
 from tenantproxy.model.rollout_turn import hold_end_s
@@ -127,8 +128,20 @@ def _waits_for(one: Rollout, hands: Hands) -> str:
             return f"{left} connections of {spec.canary} to end"
         case _ if one.look and progress.gate is None:
             return f"answers for {', '.join(check.name for check in spec.analysis.outside)}"
+        case Phase.RUNNING if progress.waits_for and (why := _no_preview(one, hands)):
+            return f"{progress.waits_for}; its preview port, where they come from, {why}"
         case _:
             return progress.waits_for
+
+
+def _no_preview(one: Rollout, hands: Hands) -> str:
+    """Return why nobody reaches the canary in an experiment; nothing if that is not so."""
+    if one.spec.steps[one.progress.step].kind != "experiment":
+        return ""
+    preview = hands.listener(preview_of(one.key))
+    if preview is None:
+        return "could not be given a number"
+    return f"has failed: {preview.reason}" if preview.state is State.FAILED else ""
 
 
 def _commit(one: Rollout, hands: Hands) -> str:

@@ -1,11 +1,14 @@
 """A view tells all that there is to see of a rollout."""
 
+from dataclasses import replace
+
 import pytest
 import yaml
 
 from tenantproxy import clock
 from tenantproxy.control import rollout_views
 from tenantproxy.model.findings import Finding
+from tenantproxy.model.lifecycle import State
 from tenantproxy.model.rollout import AskGate, NewWindow, Phase, Promote, SetPreview, SetWeight
 from tenantproxy.model.rollout_spec import (
     Analysis,
@@ -16,7 +19,7 @@ from tenantproxy.model.rollout_spec import (
 from tenantproxy.model.rollout_view import SHOWN, CheckView
 from tenantproxy.model.sides import Side
 from tenantproxy.model.spec import SplitMember
-from tests.control.rollout_support import KEY, plan, soon, web
+from tests.control.rollout_support import KEY, PREVIEW, plan, soon, web
 from tests.control.support import until
 
 SLOW = SignalCheck("slow", "first_byte", 0.99, max=1.0, dry_run=True)
@@ -141,6 +144,27 @@ async def test_a_preview_that_could_not_be_had_has_no_port(scene, machine):
     view = scene.view()
     assert (view.preview_listener, view.preview_port) == ("web.preview", None)
     assert view.preview_state is None
+
+
+@pytest.mark.parametrize(
+    ("preview", "said"),
+    [
+        ({"state": State.ASLEEP}, "samples"),
+        (
+            {"state": State.FAILED, "reason": "port 20002 is in use"},
+            "samples; its preview port, where they come from, has failed: port 20002 is in use",
+        ),
+        (None, "samples; its preview port, where they come from, could not be given a number"),
+    ],
+)
+async def test_an_experiment_that_nobody_can_reach_says_so(scene, machine, preview, said):
+    spec = plan(Step("experiment", 0, 60.0), *STEPS)
+    running(scene, machine, SetPreview(preview is not None), spec=spec, waits_for="samples")
+    shown = scene.hands.listener
+    scene.hands.listener = lambda key: (
+        replace(shown(key), **preview) if key == PREVIEW and preview else shown(key)
+    )
+    assert scene.view().waits_for == said
 
 
 async def test_in_an_experiment_connections_are_those_of_the_preview(scene, machine):
