@@ -12,6 +12,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from aiohttp import web
+
+from tests.e2e import ports
 from tests.e2e.apart import serving_apart
 from tests.e2e.daemon import Daemon, document, until
 from tests.e2e.upstreams import Behaviour
@@ -158,3 +161,24 @@ async def watched(daemon: Daemon) -> AsyncIterator[History]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def office(said: list[tuple[str, dict]], answers: dict[str, int]) -> AsyncIterator[int]:
+    """Run who is asked: keeps what was said, answers as told, and 404 to what it does not know."""
+
+    async def hear(request: web.Request) -> web.Response:
+        said.append((request.path, await request.json()))
+        status = answers.get(request.path, 404)
+        return web.Response(status=status, text="not yet" if status >= 400 else "fine")
+
+    app = web.Application()
+    app.router.add_post("/{rest:.*}", hear)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", port := ports.block(1))
+        await site.start()
+        yield port
+    finally:
+        await runner.cleanup()

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from tests.e2e import ports
-from tests.e2e.canaries import command, rollout, until_state, versions
+from tests.e2e.canaries import command, office, rollout, until_state, versions
 from tests.e2e.daemon import until
 from tests.e2e.examples import example
 from tests.e2e.load import Rate
@@ -66,32 +65,11 @@ async def test_a_redis_takes_over_from_another(run_daemon, tmp_path: Path):
                 wire.close()
 
 
-@contextlib.asynccontextmanager
-async def _office(said: list[tuple[str, dict]], answers: dict[str, int]) -> AsyncIterator[int]:
-    """Run who is asked: keeps what was said, answers as told, and 404 to what it does not know."""
-
-    async def hear(request: web.Request) -> web.Response:
-        said.append((request.path, await request.json()))
-        status = answers.get(request.path, 404)
-        return web.Response(status=status, text="not yet" if status >= 400 else "fine")
-
-    app = web.Application()
-    app.router.add_post("/{rest:.*}", hear)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", port := ports.block(1))
-        await site.start()
-        yield port
-    finally:
-        await runner.cleanup()
-
-
 async def test_gates_are_asked_before_the_rollout_goes_on(run_daemon):
     said: list[tuple[str, dict]] = []
     answers = {"/check": 200, "/tell": 204, "/tests-passed": 409, "/approved": 409}
-    async with versions() as (one, two), _office(said, answers) as office:
-        doc = example("gates.yaml", {8081: one, 8082: two, 8090: office}, SECONDS)
+    async with versions() as (one, two), office(said, answers) as gate:
+        doc = example("gates.yaml", {8081: one, 8082: two, 8090: gate}, SECONDS)
         async with run_daemon(doc) as daemon:
             port = await daemon.port("acme/web")
             async with Rate([port], 150, question=b"?") as load:

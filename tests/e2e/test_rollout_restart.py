@@ -14,11 +14,13 @@ from tests.e2e.canaries import (
     NAME,
     canary_document,
     command,
+    office,
     rollout,
     until_state,
     versions,
 )
 from tests.e2e.daemon import Daemon
+from tests.e2e.wire import dial
 
 QUICK = {"every": "200ms", "checks": []}
 STEPS = [{"weight": 10, "hold": "100ms"}, {"pause": True}, {"weight": 40, "hold": "1h"}]
@@ -57,13 +59,36 @@ async def aborted(daemon: Daemon) -> None:
     await until_state(daemon, "aborted")
 
 
+async def rolling_back(daemon: Daemon) -> None:
+    """A connection that the canary has keeps the rollback from its end."""
+    await running(daemon)
+    port = await daemon.port(NAME)
+    for _ in range(50):
+        wire = await dial(port)
+        daemon.held.append(wire)
+        await wire.send(b"?")
+        if await wire.receive() == b"v2":
+            break
+    await command(daemon, "abort")
+    assert (await rollout(daemon))["state"] == "rolling_back"
+
+
+async def failed(daemon: Daemon) -> None:
+    """The gate before the start says no until the deadline."""
+    daemon.answers["/may-start"] = 409
+    await command(daemon, "start")
+    await until_state(daemon, "failed")
+
+
 async def rolled_back(daemon: Daemon) -> None:
     await succeeded(daemon)
     await command(daemon, "rollback")
     await until_state(daemon, "rolled_back")
 
 
-STATES = (waiting, running, paused, promoting, succeeded, aborted, rolled_back)
+STATES = (
+    waiting, running, paused, promoting, succeeded, rolling_back, aborted, rolled_back, failed,
+)  # fmt: skip
 QUICKLY = {(running, "auto"), (promoting, "auto"), (aborted, "manual")}
 
 
@@ -82,16 +107,29 @@ async def test_after_a_kill_the_canary_gets_no_more_than_in_the_step_it_was_in(
     folder, reach, start
 ):
     """The document says 0 for the canary, so the next daemon begins again, from the beginning."""
-    async with versions() as (one, two):
-        first = {"steps": STEPS, "analysis": QUICK, "start": "manual"}
+    answers = {"/may-start": 200}
+    async with versions() as (one, two), office([], answers) as gate:
+        first = {
+            "steps": STEPS,
+            "analysis": QUICK,
+            "start": "manual",
+            "gates": {"before_start": {"url": f"http://127.0.0.1:{gate}/may-start"}},
+            "deadline": "1s",
+            "canary_connections": "drain",
+        }
         doc = canary_document(one, two, first)
         daemon = Daemon(folder, doc, fails_to_stop=True)
+        daemon.answers, daemon.held = answers, []
         async with daemon:
             await reach(daemon)
+            assert (await rollout(daemon))["state"] in (reach.__name__, "succeeded")
+            answers["/may-start"] = 200
             was = await rollout(daemon)
             step_weight = max(was["weight"], 10)
             os.kill(daemon.pid, signal.SIGKILL)
             await daemon.wait_end()
+        for wire in daemon.held:
+            wire.close()
         doc["tenants"]["acme"]["listeners"]["web"]["rollout"]["start"] = start
         async with Daemon(folder, doc) as after:
             for _ in range(20):
