@@ -28,8 +28,8 @@ GOOD = {
 }
 """Canaries that are stable's equal; 500 samples a step, 5 looks."""
 BAD = {
-    "5 points more resets": Case(Kind(more_failures=0.05), failures=0.002),
-    "5 points more resets, 1 % of stable": Case(Kind(more_failures=0.05)),
+    "5 points more resets, stable 0.2 %": Case(Kind(more_failures=0.05), failures=0.002),
+    "5 points more resets, stable 1 %": Case(Kind(more_failures=0.05)),
     "3 times slower": Case(Kind(slower=3.0), checks=SLOWER),
 }
 
@@ -93,20 +93,18 @@ def main() -> None:
     print()
     _bads()
     print()
-    _head("share of 200 canaries caught, by samples a step")
+    _head("stable's resets, the canary's, the checks")
     for failures in (0.002, 0.01):
         for margin in (0.0, 0.01):
             checks = tuple(replace(check, over_stable=margin) for check in DEFAULT_CHECKS)
             for points in (0.01, 0.02, 0.05, 0.1):
                 if points > margin:
                     kind = Kind(more_failures=points)
-                    name = (
-                        f"{100 * failures:g} % of stable, {100 * points:g} points more, "
-                        f"`over_stable: {100 * margin:g}%`"
-                    )
+                    more = f"{100 * points:g} point{'s' if points > 0.01 else ''} more"
+                    name = f"{100 * failures:g} %, {more}, `over_stable: {100 * margin:g}%`"
                     _row(name, Case(kind, checks=checks, failures=failures))
     print()
-    _head("share of 200 slower canaries caught, by samples a step")
+    _head("the canary, the check")
     for slower in (1.5, 2.0, 3.0):
         for check in SLOWER:
             if check.quantile is None or slower > 1 + (check.over_stable or 0):

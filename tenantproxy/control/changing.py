@@ -7,7 +7,7 @@ in force, so a rollout's weights and previews are in no edit and in no diff.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from tenantproxy import clock
@@ -18,7 +18,7 @@ from tenantproxy.control.reconciler import Reconciler
 from tenantproxy.control.relays import Relays
 from tenantproxy.errors import Conflict, GoingDown, RolloutOwnsSplit, TenantProxyError
 from tenantproxy.model import edit
-from tenantproxy.model.delta import Change, Delta, Tenants, changes, delta
+from tenantproxy.model.delta import Change, Delta, Tenants, changes, delta, split_text
 from tenantproxy.model.derive import previewed
 from tenantproxy.model.lifecycle import State
 from tenantproxy.model.rollout import Command
@@ -95,7 +95,18 @@ class Changing(Looking):
         self, key: ListenerKey, split: tuple[SplitMember, ...], *, dry_run: bool = False
     ) -> list[Change]:
         _no_preview(key)
-        return await self._change(edit.with_split(self._declared, key, split), dry_run=dry_run)
+        after = edit.with_split(self._declared, key, split)
+        held = self._now[key.tenant].listeners[key.listener].split
+        if held == split and self._rollouts.owner(key) is not None:
+            return []
+        self._owned_by_none({key})
+        lines = await self._change(after, dry_run=dry_run)
+        if lines or held == split:
+            return lines
+        # A rollout that has ended holds another split than the declared one, which is wanted now.
+        if not dry_run:
+            self._rollouts.let_go(key, split)
+        return [Change("change", "split", str(key), split_text(held), split_text(split))]
 
     async def put_rollout(
         self, key: ListenerKey, rollout: RolloutSpec | None, *, dry_run: bool = False
@@ -183,17 +194,15 @@ class Changing(Looking):
         async with self._one_change:
             self._still_up()
             candidate = self._desired.from_api(tenants)
-            self._owned_by_none(candidate.found)
+            self._owned_by_none(_reweighed(candidate.found))
             lines = self._apply(candidate, "api", how=how, dry_run=dry_run)
             if not dry_run:
                 self._rollouts.follow(self._declared, candidate.found)
             return lines
 
-    def _owned_by_none(self, found: Delta) -> None:
-        """Raise `RolloutOwnsSplit` if a split changes that a rollout decides about."""
-        for key, (old, new) in found.listeners.items():
-            if old is None or new is None or old.split == new.split:
-                continue
+    def _owned_by_none(self, reweighed: Iterable[ListenerKey]) -> None:
+        """Raise `RolloutOwnsSplit` if a rollout decides about one of these splits."""
+        for key in reweighed:
             if (why := self._rollouts.owner(key)) is not None:
                 raise RolloutOwnsSplit(
                     f"the split of {key} cannot be changed now: {why}",
@@ -247,6 +256,12 @@ class Changing(Looking):
     def _still_up(self) -> None:
         if self._stopping:
             raise GoingDown("the daemon is going down")
+
+
+def _reweighed(found: Delta) -> Iterator[ListenerKey]:
+    for key, (old, new) in found.listeners.items():
+        if old is not None and new is not None and old.split != new.split:
+            yield key
 
 
 def _no_preview(key: ListenerKey) -> None:

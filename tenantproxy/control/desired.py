@@ -13,7 +13,7 @@ from tenantproxy.config.render import render_proxy
 from tenantproxy.errors import DocumentError, Problem, TenantProxyError
 from tenantproxy.model import edit
 from tenantproxy.model.delta import Change, Delta, Tenants, delta
-from tenantproxy.model.derive import Carried, derive
+from tenantproxy.model.derive import Carried, derive, preview_key
 from tenantproxy.model.layers import ApiChange, Unit, merge, record
 from tenantproxy.model.spec import (
     ListenerKey,
@@ -87,12 +87,22 @@ class Desired:
             carried[key] = wanted
         tenants, moves = self.tenants, Delta()
         if key.tenant in self.declared:
-            # Only the tenant's part: a thousand rollouts may make a step each at once.
-            owner = {key.tenant: self.declared[key.tenant]}
-            mine = {other: one for other, one in carried.items() if other.tenant == key.tenant}
-            owner = dict(derive(owner, mine))
-            moves = delta({key.tenant: tenants[key.tenant]}, owner)
-            tenants = {**tenants, **owner}
+            # Only the listener and its preview: a thousand rollouts of one tenant may make a step
+            # each at once.
+            pair = (key.listener, preview_key(key).listener)
+            before = _only(tenants[key.tenant], pair)
+            after = derive(
+                {key.tenant: _only(self.declared[key.tenant], pair)},
+                {} if wanted is None else {key: wanted},
+            )
+            moves = delta({key.tenant: before}, after)
+            listeners = {**tenants[key.tenant].listeners, **after[key.tenant].listeners}
+            for name in before.listeners.keys() - after[key.tenant].listeners.keys():
+                del listeners[name]
+            owner = replace(tenants[key.tenant], listeners=listeners)
+            if not any(other.tenant == key.tenant for other in carried):
+                owner = self.declared[key.tenant]  # the same object: nothing to compare again
+            tenants = {**tenants, key.tenant: owner}
         return Candidate(self.file, self.overlay, self.declared, carried, tenants, Delta(), moves)
 
     def as_declared(self, tenants: Tenants, owned: Collection[ListenerKey]) -> Tenants:
@@ -189,6 +199,12 @@ class Desired:
             if upstream is not None:
                 problems += self._check_upstream(upstream)
         return problems
+
+
+def _only(tenant: TenantSpec, names: Collection[str]) -> TenantSpec:
+    """Return the tenant with no other listeners than these."""
+    listeners = {name: tenant.listeners[name] for name in names if name in tenant.listeners}
+    return replace(tenant, listeners=listeners)
 
 
 def _split(tenants: Tenants, key: ListenerKey) -> tuple[SplitMember, ...] | None:

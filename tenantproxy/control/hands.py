@@ -18,10 +18,11 @@ class Hands(Protocol):
         """Let this be in force for the listener; None: what is declared. See `model.derive`."""
         ...
 
-    def count(self, key: ListenerKey, upstreams: tuple[str, ...]) -> None:
+    def count(self, key: ListenerKey, upstreams: tuple[str, ...]) -> bool:
         """Count signals of the listener's connections to these upstreams; of no others.
 
-        What was counted before stays counted: take differences.
+        What was counted before stays counted: take differences. Returns False if nothing can be
+        counted now, because all counters are in use.
         """
         ...
 

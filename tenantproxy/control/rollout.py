@@ -161,8 +161,7 @@ class Rollout:
                     lambda: rollout_looks.asked_gate(self._means.judges, "after_end", gate, about),
                     lambda said: self._say("rollout_gate", f"{said.gate}: {said.reason}"),
                 )
-        if self._hands.listener(self.key) is not None:
-            self.windows.count(on=False)
+        self.windows.count(on=False)
         return self.split.carried
 
     def close(self) -> list[asyncio.Task[None]]:

@@ -44,6 +44,8 @@ class RolloutHands:
         self._books, self._upstreams, self._lookout = books, upstreams, lookout
         self._events = events
         self._put_in_force, self._declare = put_in_force, declare
+        self._uncounted: set[ListenerKey] = set()
+        """Those of which it was said that nothing is counted."""
 
     # The split ---------------------------------------------------------------------------
 
@@ -81,11 +83,29 @@ class RolloutHands:
 
     # Counting ----------------------------------------------------------------------------
 
-    def count(self, key: ListenerKey, upstreams: tuple[str, ...]) -> None:
-        """See `Hands`. Where no counters are left nothing more is counted, and that is said."""
+    def count(self, key: ListenerKey, upstreams: tuple[str, ...]) -> bool:
+        """See `Hands`. What drains its last connections gives back what it counts with after them.
+
+        Where no counters are left that is said once.
+        """
+        registry = self._registry
+        listener = registry.by_key.get(key)
+        drains = listener is None and any(one.key == key for one in registry.retired)
+        if drains and not upstreams:
+            return True
         try:
-            news = self._registry.count(key, upstreams)
+            news = registry.count(key, upstreams)
         except ListenFailed as error:
+            self._say_uncounted(key, error)
+            return False
+        self._uncounted.discard(key)
+        if news and listener is not None:
+            self._ports.orders.update([listener])
+        return True
+
+    def _say_uncounted(self, key: ListenerKey, error: ListenFailed) -> None:
+        if key not in self._uncounted:
+            self._uncounted.add(key)
             self._events.add(
                 "rollout_uncounted",
                 str(error),
@@ -93,10 +113,6 @@ class RolloutHands:
                 about=f"listener/{key.listener}",
                 level="warning",
             )
-            return
-        listener = self._registry.by_key.get(key)
-        if news and listener is not None:
-            self._ports.orders.update([listener])
 
     def side(self, key: ListenerKey, upstream: str) -> Side:
         block = self._registry.counted(key).get(upstream)

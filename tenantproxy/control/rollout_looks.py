@@ -16,6 +16,7 @@ from tenantproxy.rollout.api import Judges
 
 ENDPOINTS = "endpoints"
 """Name of the check that every rollout has: that the canary has endpoints that can be used."""
+_UNCOUNTED = "nothing is counted: all counters of signals are in use"
 _BEYOND_S = 5.0
 """A judge keeps its time-out by itself; one that is this late does not answer any more."""
 
@@ -29,14 +30,32 @@ def seen_findings(
     """Return what the proxy sees by itself at this look of the step, counted from 1."""
     step, recent = windows.look()
     rule = spec.analysis
+    endpoints = _endpoints(hands.endpoints(key.tenant, spec.canary), spec.canary)
+    if not windows.complete:
+        # Too few samples would do: `no_traffic: pass` would let any canary through.
+        blind = [
+            Finding(check.name, "inconclusive", _UNCOUNTED, dry_run=check.dry_run)
+            for check in rule.signals
+        ]
+        return (*blind, endpoints)
     # The chance of a false alarm is that of the whole rollout. The look at 100 % is a step, too.
     steps = 1 + sum(one.kind != "pause" for one in spec.steps)
     tests = max(len(rule.signals) * steps, 1)
+    # A step that fails at every look is over at the deadline, whatever else is allowed.
+    failures = min(rule.failures_allowed + 1, max(1, int(spec.deadline_s / rule.every_s)))
     judged = [
-        judge(check, step, recent, min_samples=rule.min_samples, look=look, tests=tests)
+        judge(
+            check,
+            step,
+            recent,
+            min_samples=rule.min_samples,
+            look=look,
+            tests=tests,
+            failures=failures,
+        )
         for check in rule.signals
     ]
-    return (*judged, _endpoints(hands.endpoints(key.tenant, spec.canary), spec.canary))
+    return (*judged, endpoints)
 
 
 async def asked_findings(

@@ -50,8 +50,9 @@ class RolloutSplit:
         elif preview is not None:
             wanted = Carried(stable, canary, None, preview)
         if wanted != self.carried:
-            self.carried = wanted
+            # In this order: what could not be carried is asked for again by what comes next.
             self._hands.carry(self._key, wanted)
+            self.carried = wanted
 
     def promote(self) -> None:
         """Let the declared split say that the canary has everything; `carry` nothing then."""

@@ -35,9 +35,15 @@ class Windows:
         self._kept_main = 0
         self.canary_key = key
         """The listener whose connections are the canary's side."""
+        self.complete = True
+        """All is counted that shall be: False where there were no counters left."""
 
     def count(self, *, on: bool, experiment: bool = False) -> None:
-        """Let signals be counted or not; what is as it shall be is not asked for again."""
+        """Let signals be counted or not; what is as it shall be is not asked for again.
+
+        Where no counters were left they are asked for again, and the step's window begins when
+        there are some: a block that is used again does not begin at zero.
+        """
         preview = preview_of(self._key)
         wanted: dict[ListenerKey, tuple[str, ...]] = {}
         if on:
@@ -45,13 +51,14 @@ class Windows:
             if experiment:
                 wanted[preview] = (self._canary,)
         for key in self._counted.keys() - wanted.keys():
-            # A preview that is put away gives back what it counted with.
-            if key == self._key or self._hands.listener(key) is not None:
-                self._hands.count(key, ())
+            self._hands.count(key, ())
+            del self._counted[key]
         for key, upstreams in wanted.items():
-            if self._counted.get(key) != upstreams:
-                self._hands.count(key, upstreams)
-        self._counted = wanted
+            if key not in self._counted and self._hands.count(key, upstreams):
+                self._counted[key] = upstreams
+                if self._step_began is not None:
+                    self.begin(experiment=self.canary_key == preview)
+        self.complete = self._counted == wanted
 
     def begin(self, *, experiment: bool) -> None:
         """Let the step, and the time since the look before, begin now."""

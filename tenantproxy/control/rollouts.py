@@ -57,6 +57,11 @@ class Rollouts:
             f"is {one.progress.phase} ({one.progress.reason})"
         )
 
+    def let_go(self, key: ListenerKey, declared: tuple[SplitMember, ...]) -> None:
+        """Let the declared split be in force: somebody asks for it after the rollout has ended."""
+        if key in self._all:
+            self._all[key].split_changed(declared)
+
     def command(self, key: ListenerKey, command: Command, *, dry_run: bool = False) -> None:
         """Start, pause, resume, promote, abort or roll back; weights are out when this returns.
 
@@ -97,6 +102,9 @@ class Rollouts:
     def _follow(self, key: ListenerKey, old: ListenerSpec | None, new: ListenerSpec | None) -> None:
         one = self._all.get(key)
         spec = None if new is None else new.rollout
+        if old is None:
+            # Another of its name may still drain, and nothing of that one's rollout is this one's.
+            self._means.hands.count(key, ())
         if new is None or spec is None:
             if one is not None:
                 del self._all[key]

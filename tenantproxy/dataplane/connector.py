@@ -42,6 +42,7 @@ _OPENED = int(Route.OPENED)  # an IntEnum is slower as an index
 _RETRIES = int(counters.Upstream.RETRIES)
 _RETRIES_DENIED = int(counters.Upstream.RETRIES_DENIED)
 _ENDPOINT_OPENED = int(counters.Endpoint.OPENED)
+_NO_SLOT = {REJECTED["upstream_full"], REJECTED["queue_timeout"]}
 _TYPE = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 
 
@@ -129,6 +130,8 @@ class Connector:
             self._deadlines.drop(flow)
         if flow.backoff_s:
             self._holding.forget(flow)
+        if word in _NO_SLOT and flow.route.signals is not None:
+            flow.route.signals.failed()
         self._on_reject(flow, word)
 
     def limited(self, upstream: Upstream, flows: Iterable[Flow]) -> None:

@@ -10,7 +10,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import TypeVar
 
-from tenantproxy.model.rollout_spec import Analysis, Gates, RolloutSpec, Step
+from tenantproxy.model.rollout_spec import (
+    Analysis,
+    Gate,
+    Gates,
+    OutsideCheck,
+    RolloutSpec,
+    Step,
+)
 from tenantproxy.model.spec import (
     Discovery,
     EndpointSpec,
@@ -198,6 +205,9 @@ def _text(value: object) -> str:
         return str(value) if value.weight == 1 else f"{value} (weight {value.weight})"
     if isinstance(value, Discovery):
         return str(value)
+    if isinstance(value, OutsideCheck | Gate) and "?" in value.url:
+        # Diffs go to logs and events, which more people read than the document.
+        value = replace(value, url=f"{value.url.partition('?')[0]}?...")
     if is_dataclass(value):
         said = ((one.name, getattr(value, one.name), one.default) for one in fields(value))
         parts = [f"{name}={_text(is_now)}" for name, is_now, was in said if is_now != was]

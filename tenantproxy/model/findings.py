@@ -22,8 +22,8 @@ class Finding:
     check: str
     result: Result
     reason: str
-    """A short sentence with the numbers that decided: `resets: canary 5.2% of 480, stable 0.1% of
-    9120, at most 2% more allowed (p=1e-09)`."""
+    """A short sentence with the numbers that decided, without the name of the check: `canary 5.2%
+    of 480, stable 0.1% of 9120, may be 2% more (p=1e-09)`."""
     dry_run: bool = False
     stable: float | None = None
     """The value of the signal: a share, seconds, bytes; of other judges None."""

@@ -37,18 +37,19 @@ def is_share(check: SignalCheck) -> bool:
 def share_of(check: SignalCheck, side: Side) -> Share:
     """Return a signal of `SHARES`.
 
-    Words of one reading may be a connection apart from each other, so that
-    more may have failed than there were; no more than all is a share.
+    What ended is compared with what was opened meanwhile, and not with what ended: of a canary
+    that is young only short connections have ended, and those that fail are short. Those of
+    before may make the part the larger one; no more than all is a share.
     """
     match check.signal:
         case "connect_failures":
             part, whole = side.failed, side.failed + side.opened
         case "resets":
-            part, whole = side.resets, side.ended
+            part, whole = side.resets, side.opened
         case _:
             # All of a bucket or none: a limit within a bucket does not count what is in it.
             early = up_to(side.closed_age, TIME_BOUNDS_S, check.under_s)
-            part, whole = side.silent + early, side.ended
+            part, whole = side.silent + early, side.opened
     whole = max(0, whole)
     return Share(min(max(0, part), whole), whole)
 
@@ -63,8 +64,17 @@ def histogram_of(check: SignalCheck, side: Side) -> Histogram:
 
 
 def samples_of(check: SignalCheck, side: Side) -> int:
-    """Return how much there is to judge."""
-    return share_of(check, side).whole if is_share(check) else histogram_of(check, side).total
+    """Return how much there is to judge.
+
+    A connection that has neither brought a byte nor ended says nothing of resets and early closes
+    yet: where clients are patient, all of a server that hangs are such.
+    """
+    if not is_share(check):
+        return histogram_of(check, side).total
+    whole = share_of(check, side).whole
+    if check.signal == "connect_failures":
+        return whole
+    return min(whole, max(side.ended, sum(side.first_byte)))
 
 
 def value_of(check: SignalCheck, side: Side) -> float | None:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from tenantproxy.model.findings import Finding, Result
 from tenantproxy.model.rollout_counts import count_of, once_more, without
-from tenantproxy.model.rollout_phases import JUDGED, Phase
+from tenantproxy.model.rollout_phases import JUDGED
 from tenantproxy.model.rollout_spec import RolloutSpec
 from tenantproxy.model.rollout_turn import Turn, headline, pause, verdict
 from tenantproxy.model.rollout_values import Progress
@@ -116,11 +116,11 @@ def obstacle(spec: RolloutSpec, progress: Progress, now_s: float) -> Obstacle | 
 
 
 def samples_lack(progress: Progress) -> str:
-    """Return the names of checks that had too few samples at the last look; none while promoting.
+    """Return the names of checks that had too few samples at the last look; none at 100 %.
 
-    Stable gets nothing new while promoting, so that comparisons have nothing to compare.
+    Stable gets nothing new then, so that comparisons have nothing to compare.
     """
-    if progress.phase is Phase.PROMOTING:
+    if progress.weight >= 100:  # noqa: PLR2004 - percent
         return ""
     return ", ".join(finding.check for finding in _found(progress, "no_data"))
 

@@ -65,7 +65,8 @@ class OutsideCheck:
     """Asks a judge outside of the proxy.
 
     `prometheus`: an instant query, whose result has to be one number within `max` and `min`.
-    `webhook`: a POST; 2xx passes, 4xx fails, anything else could not judge.
+    `webhook`: a POST; 2xx passes, 4xx fails (but 401, 404, 405, 407, 408, 429, which are about the
+    question), anything else could not judge.
     `command`: a program beside the daemon; exit code 0 passes, 1 fails, any other could not judge.
     """
 

@@ -33,18 +33,22 @@ class Side:
     opened: int = 0
     """Connections established."""
     failed: int = 0
-    """Attempts to connect that failed, and connections that found no usable endpoint."""
+    """Attempts to connect that failed, and connections that found no usable endpoint or no slot.
+    While the listener wakes that is to be expected: then one counts once, if it is refused."""
     ended: int = 0
-    """Connections that were established and have ended, those tried again elsewhere among them."""
+    """Connections that were established and have ended, those tried again elsewhere among them,
+    and those whose client said FIN and whose upstream has brought nothing since."""
     resets: int = 0
-    """Of `ended`: the upstream reset it."""
+    """Of `ended`: the upstream reset it; not one that was only told FIN, as health checks do."""
     silent: int = 0
-    """Of `ended`: the upstream said FIN first, and before that not a byte."""
+    """Of `ended`: the upstream brought not a byte, and said FIN first or let its client wait until
+    that gave up."""
     connect_time: Counts = NO_TIMES
     """Of every connection established, TLS included."""
     first_byte: Counts = NO_TIMES
     """From connected to the upstream's first byte. A client that had spoken and got no byte
-    counts with the time that it waited, if it was not the upstream that ended it."""
+    counts with the time that it waited, if it was not the upstream that ended it; so does every
+    one to which the upstream said nothing within `connect.first_byte`."""
     duration: Counts = NO_TIMES
     """From connected to the end."""
     closed_age: Counts = NO_TIMES

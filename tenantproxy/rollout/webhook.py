@@ -1,7 +1,9 @@
 """A judge or a gate that is a web server: it is told what goes on, and its code is the answer.
 
-2xx is yes and 4xx is no; anything else has not judged. The text of the answer,
-or the `message` of a JSON object, is the reason that people read.
+2xx is yes and 4xx is no, but for codes that are about the question: a wrong path or a
+missing password says nothing of the canary. These, and anything else, have not
+judged. The text of the answer, or the `message` of a JSON object, is the
+reason that people read.
 """
 
 from __future__ import annotations
@@ -15,6 +17,9 @@ from tenantproxy.model.findings import Answer, Result, Subject
 from tenantproxy.model.rollout_spec import Gate, GateName, OutsideCheck
 from tenantproxy.rollout.http import Http, Reply
 from tenantproxy.rollout.words import one_line
+
+ABOUT_THE_QUESTION = frozenset({401, 404, 405, 407, 408, 429})
+"""Codes of RFC 9110, 15.5, and RFC 6585 that say that it was not asked well, or too often."""
 
 
 async def ask(http: Http, check: OutsideCheck, about: Subject) -> tuple[Result, str]:
@@ -42,7 +47,7 @@ async def _post(http: Http, url: str, body: dict[str, Any]) -> tuple[bool, str]:
     match reply.status // 100:
         case 2:
             return True, said(reply)
-        case 4:
+        case 4 if reply.status not in ABOUT_THE_QUESTION:
             return False, said(reply)
     raise NoVerdict(f"answered {reply.status}")
 

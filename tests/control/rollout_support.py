@@ -53,6 +53,9 @@ class FakeHands:
         self.in_file = True
         self.on_declare = lambda key, split: None
         self.raises = {}
+        self.counted = {}
+        self.uncounted = set()
+        """Those for which there are no counters."""
 
     def note(self, name, *what):
         if error := self.raises.get(name):
@@ -70,7 +73,12 @@ class FakeHands:
         self.carried[key] = carried
 
     def count(self, key, upstreams):
-        self.note("count", key, upstreams)
+        if key in self.uncounted and upstreams:
+            return False
+        if self.counted.get(key, ()) != upstreams:
+            self.note("count", key, upstreams)
+            self.counted[key] = upstreams
+        return True
 
     def side(self, key, upstream):
         return self.sides.get((key, upstream), NOTHING)

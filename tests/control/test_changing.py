@@ -1,10 +1,12 @@
 """Changes while rollouts are on their way: the split is theirs, all else is as ever."""
 
+import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
+from tenantproxy.control.books import Blocks
 from tenantproxy.errors import Conflict, GoingDown, NotFound, RolloutOwnsSplit
 from tenantproxy.model.lifecycle import State
 from tenantproxy.model.rollout import Phase
@@ -14,6 +16,7 @@ from tests.control.support import (
     ask,
     control,
     events,
+    free_port,
     key,
     listener,
     naming_server,
@@ -96,10 +99,27 @@ async def test_a_change_that_changes_nothing_may_be_tried(pair):
         assert await running.put_document(running.document(), dry_run=True) == []
 
 
-async def test_the_split_itself_is_not_set_to_what_it_is_just_now(pair):
+async def test_the_split_of_a_rollout_may_be_set_to_what_it_is_and_to_nothing_else(pair):
     async with rolling(pair) as running:
+        assert await running.set_split(key(), IN_FORCE) == []
+        assert declared(running).split == (SplitMember("v1", 1),)
         with pytest.raises(RolloutOwnsSplit):
-            await running.set_split(key(), IN_FORCE)
+            await running.set_split(key(), declared(running).split)
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_the_declared_split_can_be_asked_for_after_a_rollout_has_ended(pair, dry_run):
+    """It is declared all the while, but the rollout left its canary at nothing."""
+    given = (SplitMember("v1", 4), SplitMember("v2", 1))
+    web = listener("web", ("v1", 4), ("v2", 1), rollout=PLAN)
+    async with control(tenant([web], pair)) as running:
+        await running.command_rollout(key(), "abort")
+        await until(lambda: running.rollout(key()).phase is Phase.ABORTED)
+        held = running.listener(key()).spec.split
+        assert {one.upstream: one.weight > 0 for one in held} == {"v1": True, "v2": False}
+        [line] = await running.set_split(key(), given, dry_run=dry_run)
+        assert (line.kind, line.after) == ("split", "v1=4 v2=1")
+        assert running.listener(key()).spec.split == (held if dry_run else given)
 
 
 async def test_an_aborted_rollout_gives_the_split_back(pair):
@@ -127,6 +147,55 @@ async def test_a_listener_may_be_removed_with_its_rollout_on_its_way(pair, whole
         assert running.rollouts() == []
         assert not {"web", "web.preview"} & {view.spec.name for view in running.listeners()}
         assert events(running, "rollout_aborted")
+
+
+async def test_a_listener_that_comes_back_while_the_one_before_drains_counts_nothing_for_it(pair):
+    async with rolling(pair) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.listener(key()).port)
+        writer.write(b"hello")
+        await reader.read(1)
+        await running.delete_listener(key())
+        assert running._registry.counted(key())
+        await running.put_listener(listener("web"))
+        assert not running._registry.counted(key())
+        assert running._registry.by_key[key()].signals is None
+        writer.close()
+        await until(lambda: not running._registry.retired)
+
+
+async def test_a_preview_that_could_not_be_had_leaves_no_counters_behind(pair):
+    number = free_port()
+    plan = replace(PLAN, steps=(Step("experiment"), *PLAN.steps), preview=number, start="manual")
+    web = listener("web", ("v1", 1), rollout=plan)
+    b = listener("b", port=number, tenant="other")
+    other = tenant([b], [replace(pair[0], tenant="other")], name="other")
+    async with control(tenant([web], pair), other) as running:
+        await running.command_rollout(key(), "start")
+        assert events(running, "failed")[0].object == "listener/web.preview"
+        await running.command_rollout(key(), "abort")
+        assert not running._registry.counted(PREVIEW)
+        assert not running._registry.counted(key())
+
+
+async def test_a_canary_that_is_not_counted_is_not_promoted_unseen(pair):
+    plan = RolloutSpec(
+        "v1",
+        "v2",
+        (Step("weight", 25, 0.02),),
+        preview=None,
+        no_traffic="pass",
+        start="manual",
+        analysis=Analysis(every_s=0.02),
+    )
+    async with control(tenant([listener("web", ("v1", 1), rollout=plan)], pair)) as running:
+        running._books._signals = Blocks(1, "signal")
+        await running.command_rollout(key(), "start")
+        await until(lambda: running.rollout(key()).phase is not Phase.RUNNING)
+        assert running.rollout(key()).phase is Phase.PAUSED
+        assert "nothing is counted" in running.rollout(key()).cause
+        running._books._signals = Blocks(2, "signal")
+        await running.command_rollout(key(), "resume")
+        await until(lambda: running.rollout(key()).phase is Phase.SUCCEEDED)
 
 
 async def test_a_file_that_changes_the_split_is_taken_and_the_pair_stays_the_rollouts(pair):

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from tenantproxy.control import desired as desired_module
 from tenantproxy.control.desired import FOLLOWED, Desired, proxy_changes
 from tenantproxy.errors import DocumentError
 from tenantproxy.model import edit
 from tenantproxy.model.checks import check_tenant
-from tenantproxy.model.derive import Carried
+from tenantproxy.model.derive import Carried, derive
 from tenantproxy.model.layers import Unit
 from tenantproxy.model.spec import DnsSpec, ProxySpec, SplitMember
 from tests.control.support import PROXY, key, listener, tenant, upstream
@@ -126,6 +127,27 @@ def test_what_a_rollout_gives_up_is_as_declared_again(stepped):
     stepped.commit(after)
     assert stepped.tenants["acme"] is stepped.declared["acme"]
     assert stepped.carried == {}
+
+
+def test_a_step_looks_at_no_other_listener_and_leaves_what_all_rollouts_want(monkeypatch):
+    """A thousand rollouts of one tenant may make a step each at once."""
+    found = Desired(lambda _: [])
+    names = [f"web-{number}" for number in range(20)]
+    listeners = [listener(name, ("v1", 1)) for name in names]
+    acme = tenant(listeners, [upstream("v1", 1), upstream("v2", 2)])
+    found.commit(found.from_file({"acme": acme}))
+    looked_at = []
+
+    def noted(declared, carried):
+        looked_at.append(len(declared["acme"].listeners))
+        return derive(declared, carried)
+
+    monkeypatch.setattr(desired_module, "derive", noted)
+    for name in (*names, *names[::2]):
+        step = None if name in names[:4] and key(name) in found.carried else STEP
+        found.commit(found.from_rollout(key(name), step))
+        assert found.tenants == derive(found.declared, found.carried)
+    assert set(looked_at) == {1}
 
 
 def test_a_rollout_of_a_tenant_that_is_gone_moves_nothing(stepped):

@@ -240,6 +240,31 @@ async def test_where_no_counters_are_left_that_is_said_and_clients_are_served(pa
         assert await ask(running.listener(key()).port) == b"v2 hello"
 
 
+async def test_that_no_counters_are_left_is_said_once(pair):
+    async with carrying(pair, 100) as (running, hands):
+        running._books._signals = Blocks(1, "signal")
+        assert not hands.count(key(), ("v1", "v2"))
+        assert not hands.count(key(), ("v1", "v2"))
+        assert len(events(running, "rollout_uncounted")) == 1
+        assert hands.count(key(), ("v1",))
+        assert not hands.count(key(), ("v1", "v2"))
+        assert len(events(running, "rollout_uncounted")) == 2
+
+
+async def test_a_listener_that_drains_gives_its_counters_back_when_it_is_gone(pair):
+    async with carrying(pair, 5) as (running, hands):
+        hands.count(key(), ("v1", "v2"))
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.listener(key()).port)
+        writer.write(b"hello")
+        await reader.read(1)
+        await running.delete_listener(key())
+        hands.count(key(), ())
+        assert running._registry.counted(key())
+        writer.close()
+        await until(lambda: not running._registry.retired)
+        assert not running._registry.counted(key())
+
+
 async def test_a_listener_that_goes_gives_its_counters_back(pair):
     async with carrying(pair, 5) as (running, hands):
         hands.count(key(), ("v1", "v2"))

@@ -46,7 +46,18 @@ def test_every_signal_is_judged_with_the_chance_of_the_whole_rollout(judged):
     found = look(plan(*steps, analysis=Analysis(min_samples=7, signals=(RESETS, slow))))
     assert [one.check for one in found] == ["resets", "first_byte_p99", "endpoints"]
     # Two checks at two weights and at 100 %.
-    assert [numbers for _, numbers in judged] == [{"min_samples": 7, "look": 3, "tests": 6}] * 2
+    expected = {"min_samples": 7, "look": 3, "tests": 6, "failures": 2}
+    assert [numbers for _, numbers in judged] == [expected] * 2
+
+
+@pytest.mark.parametrize(
+    ("allowed", "deadline_s", "failures"),
+    [(0, 600.0, 1), (4, 600.0, 5), (100, 600.0, 10), (4, 30.0, 1)],
+)
+def test_a_look_may_be_wrong_as_often_as_looks_have_to_fail(judged, allowed, deadline_s, failures):
+    analysis = Analysis(every_s=60.0, failures_allowed=allowed, signals=(RESETS,))
+    look(plan(Step("weight", 5), analysis=analysis, deadline_s=deadline_s))
+    assert judged[0][1]["failures"] == failures
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,17 @@ def test_what_the_rollout_before_left_is_not_carried_again():
     assert hands.did == [("carry", KEY, None)]
 
 
+def test_what_could_not_be_carried_is_asked_for_again():
+    hands, split = scene()
+    split.weight = 0
+    hands.raises["carry"] = OSError()
+    with pytest.raises(OSError):
+        split.carry(0)
+    hands.raises.clear()
+    split.carry(0)
+    assert [carried.weight for _, carried in hands.of("carry")] == [0]
+
+
 def test_what_is_declared_by_us_is_known_to_be_ours():
     hands, split = scene()
     seen = []

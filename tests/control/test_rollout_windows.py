@@ -91,9 +91,26 @@ def test_a_preview_counts_only_in_an_experiment():
     assert hands.of("count") == [[PREVIEW, ()]]
 
 
-def test_a_preview_that_is_gone_is_not_asked_to_stop():
+def test_a_preview_that_never_was_gives_back_what_it_would_have_counted_with():
     hands, windows = scene()
     windows.count(on=True, experiment=True)
     hands.did.clear()
     windows.count(on=False)
-    assert hands.of("count") == [[KEY, ()]]
+    assert sorted(hands.of("count")) == [[KEY, ()], [PREVIEW, ()]]
+
+
+def test_counters_that_were_not_left_are_asked_for_again_and_the_window_begins_with_them():
+    hands, windows = scene()
+    hands.uncounted = {KEY}
+    windows.count(on=True)
+    windows.begin(experiment=False)
+    assert not windows.complete
+    hands.uncounted.clear()
+    opened(hands, 900, 900)
+    windows.count(on=True)
+    assert windows.complete
+    assert numbers(windows.step()) == (0, 0)
+    opened(hands, 903, 901)
+    assert [numbers(one) for one in windows.look()] == [(3, 1), (3, 1)]
+    windows.count(on=False)
+    assert windows.complete

@@ -195,7 +195,7 @@ async def test_a_listener_that_goes_takes_its_rollout_with_it(scene):
     scene.put(web(plan(Step("weight", 50, 60.0), preview=None)))
     scene.hands.did.clear()
     scene.put(None)
-    assert scene.hands.did == [("carry", KEY, None)]
+    assert scene.hands.did == [("carry", KEY, None), ("count", KEY, ())]
     assert scene.last().reason == "the listener is gone"
     assert scene.rollouts.views() == []
 

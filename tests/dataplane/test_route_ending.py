@@ -175,6 +175,24 @@ async def test_who_has_no_server_yet_is_given_up_but_for_a_rebalance(rig, split,
     assert rig.books.ends() == ends
 
 
+async def test_who_is_still_connecting_is_not_the_oldest_to_rebalance(rig, split):
+    rig.upstreams(upstream(2, await rig.black_hole(), connect_timeout_s=60.0))
+    rig.order(m.UpdateListeners((listener(1, {2: 1}),)))
+    connecting = await rig.connect(split.port)
+    await until(lambda: rig.engine.flows == 1)
+    rig.upstreams(upstream(2, port_of(split.servers[2])))
+    client, _ = await rig.pair(split.port, split.servers[2])
+    await until(lambda: rig.books.route(2)[0] == 1)
+    split.end("rebalance", most=1)
+    assert rig.books.ends() == {"rebalanced": 1}
+    assert await receive_all(client) == b""
+    split.end("rebalance")
+    assert rig.engine.flows == 1
+    split.end("kill")
+    assert rig.books.ends() == {"rebalanced": 1, "!shutdown": 1}
+    assert await was_reset(connecting)
+
+
 async def test_another_order_for_the_route_takes_the_place_of_the_one_under_way(rig, split):
     pairs = [await split.pair(2) for _ in range(2)]
     split.end("drain", window_s=0.2)

@@ -56,6 +56,17 @@ async def test_a_client_that_finds_no_endpoint_has_failed_once(rig):
 
 
 @BOTH
+@pytest.mark.parametrize("queue", [{}, {"queue_size": 1, "queue_timeout_s": 0.1}])
+async def test_a_client_for_whom_there_is_no_slot_has_failed(rig, queue):
+    server = rig.listening()
+    port = open_port(rig, port_of(server), max_connections=1, **queue)
+    client, end = await rig.pair(port, server)
+    assert await was_reset(await rig.connect(port))
+    await goodbye(client, end)
+    await ended(rig, opened=1, failed=1)
+
+
+@BOTH
 @pytest.mark.parametrize("there", [False, True])
 async def test_who_is_held_while_the_port_wakes_fails_once_and_only_when_it_is_refused(rig, there):
     rig.upstreams(upstream(1, *([rig.dead_port()] if there else [])))
@@ -145,7 +156,7 @@ async def test_what_we_said_ourselves_is_not_the_clients(rig):
     await send(client, b"12")
     assert (await receive(end, 30))[-2:] == b"12"
     reset(client)
-    side = await ended(rig, opened=1)
+    side = await ended(rig, opened=1, silent=1)
     assert bytes_of(side.bytes_in) == [2]
 
 

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tenantproxy.dataplane import messages as m
+from tenantproxy.dataplane import signals
 from tenantproxy.dataplane.relay import relay
 from tests.dataplane.signals_support import (
     JUDGED,
@@ -95,6 +96,12 @@ def any_mover(request, monkeypatch) -> str:
     return request.param
 
 
+@pytest.fixture
+def hasty(monkeypatch) -> None:
+    """Who has said FIN has left soon after."""
+    monkeypatch.setattr(signals, "PATIENCE_S", 0.001)
+
+
 def run_a_crowd(mover: str, story, check) -> None:
     async def tell() -> None:
         with a_rig() as rig:
@@ -144,6 +151,7 @@ def test_however_connections_end_a_side_says_the_same_as_all_the_other_books(any
     run_a_crowd(any_mover, story, check)
 
 
+@pytest.mark.usefixtures("hasty")
 @FUZZ
 @given(story=stories(*DEEDS, "judge", "judge", "forget"))
 def test_whenever_orders_come_opened_is_ended_and_live(any_mover, story):

@@ -69,7 +69,7 @@ async def test_a_good_canary_reaches_everything_through_every_step_and_hurts_nob
 
 
 @pytest.mark.parametrize("fault", ["resets", "slow", "closes", "refuses"])
-@sizes("every_s,rate", (2, 400), (5, 400), timeout_s=120)
+@sizes("every_s,rate", (4, 400), (5, 400), timeout_s=120)
 async def test_a_bad_canary_is_rolled_back_before_it_hurts_many(run_daemon, fault, every_s, rate):
     """The hurt: those who got no answer, or waited for a slow one.
 

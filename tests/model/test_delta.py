@@ -3,7 +3,15 @@
 from dataclasses import replace
 
 from tenantproxy.model.delta import Change, changes, delta, summary
-from tenantproxy.model.rollout_spec import Analysis, RolloutSpec, SignalCheck, Step
+from tenantproxy.model.rollout_spec import (
+    Analysis,
+    Gate,
+    Gates,
+    OutsideCheck,
+    RolloutSpec,
+    SignalCheck,
+    Step,
+)
 from tenantproxy.model.spec import (
     EndpointSpec,
     HealthRule,
@@ -101,6 +109,16 @@ def test_what_else_differs_of_a_rollout_is_named():
     assert line.after == (
         f"{SAID}, analysis=(signals=(name=resets, signal=resets, max=0.01)), deadline_s=5.0"
     )
+
+
+def test_what_a_url_has_behind_its_question_mark_is_not_said():
+    judge = OutsideCheck("qa", "webhook", url="http://qa.acme.svc/check?token=abc")
+    gates = Gates(before_start=Gate("http://qa.acme.svc/may-start?token=abc"))
+    other = replace(PLAN, analysis=Analysis(outside=(judge,)), gates=gates)
+    [line] = said(replace(WEB, rollout=PLAN), replace(WEB, rollout=other))
+    assert "url=http://qa.acme.svc/check?..." in line.after
+    assert "url=http://qa.acme.svc/may-start?..." in line.after
+    assert "abc" not in line.after
 
 
 def test_split_and_rollout_together_are_two_lines():

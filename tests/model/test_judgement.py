@@ -63,6 +63,16 @@ def look_at(
 # Shares.
 
 
+@pytest.mark.parametrize("signal", ["resets", "early_closes"])
+def test_a_canary_of_which_only_what_failed_has_ended_yet_is_no_worse_than_stable(signal):
+    """2 % of both fail at once, and the others live for longer than the step."""
+    hangs = Side(opened=2000)
+    canary = Side(opened=2000, ended=40, resets=40, silent=40)
+    stable = Side(opened=38_000, ended=38_000, resets=760, silent=760)
+    assert look_at(check(signal, over_stable=0.0), canary, stable).result == "passed"
+    assert look_at(check(signal, over_stable=0.0), hangs, stable).result == "no_data"
+
+
 def test_one_failure_of_twenty_is_no_verdict():
     stable = connections(380)
     for what in (
@@ -160,6 +170,22 @@ def test_samples_at_their_bound_never_fail_wherever_it_lies_in_a_bucket(quantile
     name = f"first_byte_p{quantile * 100:.0f}"
     both = connections(300, first_byte=samples)
     assert look_at(check(name, max=at_s, over_stable=0.0), both, both).result == "passed"
+
+
+@given(st.floats(0.001, 10), st.sampled_from([0.0, 0.1, 0.5, 1.0]))
+def test_a_canary_just_within_its_margin_never_fails_wherever_buckets_end(at_s, margin):
+    stable = connections(500, first_byte=[at_s] * 500)
+    just_within_s = at_s * (1 + margin) * (1 - 1e-6)  # a product of floats may be beyond by a bit
+    canary = connections(500, first_byte=[just_within_s] * 500)
+    what = check("first_byte_p50", over_stable=margin)
+    assert look_at(what, canary, stable).result == "passed"
+
+
+@given(st.floats(0.001, 10))
+def test_a_canary_twice_as_far_as_its_margin_fails_wherever_buckets_end(at_s):
+    stable = connections(500, first_byte=[at_s] * 500)
+    canary = connections(500, first_byte=[at_s * 3.0] * 500)
+    assert look_at(check("first_byte_p50", over_stable=0.5), canary, stable).result == "failed"
 
 
 def test_stable_above_all_bounds_makes_none():
@@ -328,4 +354,4 @@ def test_many_checks_of_many_samples_are_judged_in_no_time():
     began = time.perf_counter()
     for one in checks:
         look_at(one, canary, stable, look=7)
-    assert time.perf_counter() - began < 2  # 15 ms on a quiet machine
+    assert time.perf_counter() - began < 2  # 4 ms on a quiet machine

@@ -35,16 +35,15 @@ SIDE = Side(
     ("what", "share"),
     [
         (check("connect_failures"), Share(10, 100)),
-        (check("resets"), Share(4, 80)),
-        (check("early_closes"), Share(2, 80)),
-        (check("early_closes", under_s=0.5), Share(14, 80)),
-        (check("early_closes", under_s=0.55), Share(14, 80)),
-        (check("early_closes", under_s=0.6), Share(23, 80)),
+        (check("resets"), Share(4, 90)),
+        (check("early_closes"), Share(2, 90)),
+        (check("early_closes", under_s=0.5), Share(14, 90)),
+        (check("early_closes", under_s=0.55), Share(14, 90)),
+        (check("early_closes", under_s=0.6), Share(23, 90)),
     ],
 )
 def test_a_share_is_of_all_that_could_have(what, share):
     assert share_of(what, SIDE) == share
-    assert samples_of(what, SIDE) == share.whole
     assert value_of(what, SIDE) == share.value
 
 
@@ -53,6 +52,15 @@ def test_no_share_is_above_all_or_below_none_even_if_words_do_not_agree(signal):
     odd = Side(opened=-3, failed=-1, ended=2, resets=5, silent=4)
     share = share_of(check(signal), odd)
     assert 0 <= share.part <= share.whole
+
+
+def test_only_what_answered_or_ended_says_something_of_resets_and_early_closes():
+    answered = dataclasses.replace(SIDE, first_byte=times(_20ms=85))
+    for signal in ("resets", "early_closes"):
+        assert samples_of(check(signal), SIDE) == 80
+        assert samples_of(check(signal), answered) == 85
+        assert samples_of(check(signal), Side(opened=90)) == 0
+    assert samples_of(check("connect_failures"), SIDE) == 100
 
 
 def test_a_count_below_nothing_is_nothing():

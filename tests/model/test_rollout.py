@@ -275,6 +275,12 @@ def test_while_promoting_want_of_samples_keeps_nothing_back():
         assert play.look(resets="no_data").phase is Phase.SUCCEEDED
 
 
+def test_a_step_that_gives_the_canary_everything_does_not_wait_for_stable():
+    for no_traffic in ("hold", "fail", "pass"):
+        play = playing(spec(weight(100), no_traffic=no_traffic))
+        assert play.look(resets="no_data").phase is Phase.PROMOTING
+
+
 def test_while_promoting_a_verdict_rolls_back():
     play = playing(spec(weight(50))).look()
     play.look(resets="failed").look(resets="failed")

@@ -40,6 +40,12 @@ def test_too_many_is_the_exact_binomial_test(seen, allowed):
     assert too_many(seen, allowed) == pytest.approx(theirs, rel=1e-6, abs=1e-15)
 
 
+@pytest.mark.parametrize(("part", "allowed"), [(5, 0.0001), (8, 0.0001), (15, 0.001), (40, 0.01)])
+def test_the_far_tail_of_what_is_rare_is_there(part, allowed):
+    theirs = stats.binom.sf(part - 1, 1000, allowed)
+    assert too_many(Share(part, 1000), allowed) == pytest.approx(theirs, rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("part", "whole", "allowed"),
     [(10_500, 1_000_000, 0.01), (501_500, 1_000_000, 0.5), (10_400, 1_000_000, 0.01)],
@@ -213,7 +219,7 @@ def test_shapes_are_apart_as_mann_whitney_counts_it(canary, stable):
 
 
 def test_alike_but_for_their_place_it_is_mann_whitney_itself():
-    canary, stable = [0, 0, 20, 40, 20, 10], [10, 20, 40, 20, 0, 0]
+    canary, stable = [2, 8, 15, 20, 16, 9], [5, 10, 20, 20, 10, 5]
     theirs = stats.mannwhitneyu(samples(canary), samples(stable), method="asymptotic").pvalue
     assert likeness(canary, stable, 0.0).p == pytest.approx(theirs, rel=1e-6)
 

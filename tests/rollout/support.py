@@ -99,7 +99,7 @@ async def speaking(script: Script) -> AsyncIterator[str]:
         try:
             await reader.readuntil(b"\r\n\r\n")
             await script(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             writer.close()

@@ -3,15 +3,15 @@
 import asyncio
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tenantproxy.errors import NoVerdict
 from tenantproxy.rollout import command as ours
-from tenantproxy.rollout.command import Commands
+from tenantproxy.rollout.command import MOST_BYTES, Commands
 from tests.rollout.support import ABOUT, PLENTY_S, command
 
 
@@ -138,13 +138,21 @@ async def test_it_is_told_about_the_rollout_and_nothing_of_the_daemon(
     }
 
 
-async def test_it_reads_nothing_and_has_no_descriptor_of_ours(commands):
-    with subprocess.Popen(["sleep", "60"], stdin=subprocess.PIPE) as other:
-        try:
-            script = "cat; ls /proc/self/fd | grep -vxE '[0-3]'; exit 0"
-            assert await commands.ask(shell(script), ABOUT) == ("passed", "exit code 0")
-        finally:
-            other.kill()
+@pytest.fixture
+def terminal():
+    """Let our standard input be one that somebody could type into."""
+    kept, (reading, writing) = os.dup(0), os.pipe()
+    os.dup2(reading, 0)
+    yield
+    os.dup2(kept, 0)
+    for fd in (kept, reading, writing):
+        os.close(fd)
+
+
+async def test_it_reads_nothing_and_has_no_descriptor_of_ours(commands, terminal):
+    # Were it our input, `cat` would wait for somebody to type.
+    script = "cat; ls /proc/self/fd | grep -vxE '[0-3]'; exit 0"
+    assert await commands.ask(shell(script), ABOUT) == ("passed", "exit code 0")
 
 
 async def test_at_the_end_of_its_time_its_whole_group_is_killed(commands, tmp_path):
@@ -166,14 +174,31 @@ async def test_what_it_leaves_in_the_background_is_killed_when_it_ends(commands,
     await until_dead(int((tmp_path / "pid").read_text()))
 
 
-async def test_one_that_closes_its_output_and_goes_on_is_waited_for(commands):
+@pytest.fixture
+def reads(monkeypatch):
+    """Count the bytes of each read."""
+    sizes = []
+
+    def read(fd, most):
+        piece = os.read(fd, most)
+        sizes.append(len(piece))
+        return piece
+
+    watched = SimpleNamespace(**{name: getattr(os, name) for name in dir(os)} | {"read": read})
+    monkeypatch.setattr(ours, "os", watched)
+    return sizes
+
+
+async def test_one_that_closes_its_output_and_goes_on_is_waited_for(commands, reads):
     said = await commands.ask(shell("echo bye; exec >&- 2>&-; sleep 0.3; exit 1"), ABOUT)
     assert said == ("failed", "bye")
+    assert len(reads) <= 4, "its end was read over and over"
 
 
-async def test_one_that_does_not_stop_talking_is_ended(commands):
+async def test_one_that_does_not_stop_talking_is_ended(commands, reads):
     why = await no_verdict(commands.ask(command("yes"), ABOUT))
     assert why == "said more than 1 MiB and was ended"
+    assert sum(reads) <= 2 * MOST_BYTES
 
 
 async def test_one_that_says_much_but_not_too_much_is_read_to_its_end(commands):

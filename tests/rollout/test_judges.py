@@ -1,8 +1,10 @@
 """Every question has an answer in time, whatever is asked, and nothing is left at the end."""
 
 import asyncio
+import contextlib
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import structlog
@@ -26,6 +28,15 @@ from tests.rollout.support import (
 )
 
 VECTOR = '{"status":"success","data":{"resultType":"scalar","result":[1,"0.5"]}}'
+
+
+def children():
+    """Return the processes that we have, those dead and not waited for included."""
+    found = []
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):  # a thread that has ended meanwhile
+            found += (task / "children").read_text().split()
+    return found
 
 
 async def test_each_kind_of_judge_is_asked(judges):
@@ -74,7 +85,7 @@ async def test_who_does_not_answer_in_time_is_inconclusive(judges, tmp_path):
             began = time.monotonic()
             found = await judges.judge(check, ABOUT)
             assert (found.result, found.reason) == ("inconclusive", "no answer within 300ms")
-            assert SHORT_S <= time.monotonic() - began < PLENTY_S
+            assert SHORT_S / 2 < time.monotonic() - began < PLENTY_S
         said = await judges.ask("before_start", Gate(url, SHORT_S), ABOUT)
         assert said == GateAnswer("before_start", "unreachable", "no answer within 300ms")
 
@@ -131,12 +142,18 @@ async def test_when_closed_every_question_has_been_answered_and_nothing_runs(tmp
     async with speaking(silent) as url:
         asking = [
             asyncio.ensure_future(judges.judge(check, ABOUT))
-            for check in (prometheus(url), webhook(url), command("sleep", 600))
-            for _ in range(AT_ONCE_PER_TENANT)
+            for check in (
+                command("sleep", 600, timeout_s=600),
+                prometheus(url, timeout_s=600),
+                webhook(url, timeout_s=600),
+            )
+            for _ in range(AT_ONCE_PER_TENANT // 2)
         ]
-        gate = asyncio.ensure_future(judges.ask("before_start", Gate(url, PLENTY_S), ABOUT))
-        await asyncio.sleep(0.1)
+        gate = asyncio.ensure_future(judges.ask("before_start", Gate(url, 600), ABOUT))
+        while len(children()) < AT_ONCE_PER_TENANT // 2:
+            await asyncio.sleep(0.01)
         await judges.close()
+        assert children() == []
         for one in asking:
             found = await one
             assert (found.result, found.reason) == ("inconclusive", "the daemon ends")

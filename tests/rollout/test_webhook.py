@@ -53,7 +53,7 @@ async def test_2xx_is_yes(http, status):
         assert said == ("open", f"answered {status}")
 
 
-@pytest.mark.parametrize("status", [400, 403, 404, 409, 499])
+@pytest.mark.parametrize("status", [400, 403, 409, 422, 499])
 async def test_4xx_is_no(http, status):
     async with answer(status=status, text="too many errors") as server:
         assert await ask(http, webhook(server.url), ABOUT) == ("failed", "too many errors")
@@ -61,7 +61,7 @@ async def test_4xx_is_no(http, status):
         assert await knock(http, "after_end", gate, ABOUT) == ("closed", "too many errors")
 
 
-@pytest.mark.parametrize("status", [302, 500, 503, 599])
+@pytest.mark.parametrize("status", [302, 401, 404, 405, 429, 500, 503, 599])
 async def test_anything_else_has_not_judged(http, status):
     async with answer(status=status, text="a page of words") as server:
         for asking in (

@@ -79,3 +79,20 @@ def exactly_written(sock: Socket) -> int:
         if TcpInfo(sock).acknowledged == before:
             return before + waits
     raise BlockingIOError(EAGAIN, "ACKs come all the time")
+
+
+def totals(sock: Socket) -> tuple[int, int]:
+    """Return how many bytes the socket took to send, as `written`, and how many came in order.
+
+    ACKs that come between the questions all the time make the first one more, never fewer.
+
+    Raises:
+        OSError: the socket is closed.
+    """
+    fd = sock.fileno()
+    waits, info = unacknowledged(fd), TcpInfo(sock)
+    for _ in range(TRIES):
+        if not waits or (now := unacknowledged(fd)) == waits:
+            break
+        waits, info = now, TcpInfo(sock)
+    return info.acknowledged + waits, info.received

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from tenantproxy.dataplane.relay import tcp_info
-from tenantproxy.dataplane.relay.tcp_info import TcpInfo, exactly_written, written
+from tenantproxy.dataplane.relay.tcp_info import TcpInfo, exactly_written, totals, written
 from tests.dataplane.shaped import only_root, said_behind_a_small_queue
 from tests.dataplane.support import reset
 
@@ -50,6 +50,32 @@ def test_an_exact_answer_is_of_one_moment(connect, monkeypatch):
     with pytest.raises(BlockingIOError):
         exactly_written(other)
     assert next(acks) == 2 * tcp_info.TRIES
+
+
+def test_totals_are_what_was_written_and_what_came(connect):
+    one, other = connect()
+    one.sendall(bytes(1000))
+    assert other.recv(1000, socket.MSG_WAITALL) == bytes(1000)
+    other.sendall(bytes(300))
+    assert totals(one) == (1001, 300)
+    assert totals(other) == (300, 1000)
+
+
+def test_an_ack_between_the_questions_changes_no_total(connect, monkeypatch):
+    _, other = connect()
+    acknowledged = iter([10, 25, 25])
+    waits = iter([20, 5, 5, 5])
+    monkeypatch.setattr(TcpInfo, "acknowledged", property(lambda info: next(acknowledged)))
+    monkeypatch.setattr(tcp_info, "unacknowledged", lambda fd: next(waits))
+    next(acknowledged)
+    assert totals(other)[0] == 30
+
+
+def test_when_nothing_waits_no_more_is_asked(connect, monkeypatch):
+    one, _ = connect()
+    waits = iter([0])
+    monkeypatch.setattr(tcp_info, "unacknowledged", lambda fd: next(waits))
+    assert totals(one)[0] == 1
 
 
 DROPPED = """
