@@ -281,7 +281,8 @@ class Rollout:
         hands, key, spec = self._hands, self.key, self.spec
         match wish:
             case NewWindow():
-                self.windows.begin(experiment=self._experiment())
+                alone = self.progress.weight >= 100  # noqa: PLR2004 - percent
+                self.windows.begin(experiment=self._experiment(), alone=alone)
             case AskGate(name):
                 self._ask(name)
             case EndCanary(how) if how != "keep":

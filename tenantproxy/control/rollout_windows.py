@@ -5,7 +5,7 @@ from __future__ import annotations
 from tenantproxy.control.hands import Hands
 from tenantproxy.model.derive import PREVIEW
 from tenantproxy.model.judgement import Window
-from tenantproxy.model.sides import NOTHING
+from tenantproxy.model.sides import NOTHING, Side
 from tenantproxy.model.spec import ListenerKey
 
 _EMPTY = Window(NOTHING, NOTHING)
@@ -33,6 +33,8 @@ class Windows:
         self._kept = _EMPTY
         """What there was when nobody looked any more."""
         self._kept_main = 0
+        self._stable_before: Side | None = None
+        """What stable did before the canary got everything; None while it has a share."""
         self.canary_key = key
         """The listener whose connections are the canary's side."""
         self.complete = True
@@ -57,11 +59,20 @@ class Windows:
             if key not in self._counted and self._hands.count(key, upstreams):
                 self._counted[key] = upstreams
                 if self._step_began is not None:
-                    self.begin(experiment=self.canary_key == preview)
+                    alone = self._stable_before is not None
+                    self.begin(experiment=self.canary_key == preview, alone=alone)
         self.complete = self._counted == wanted
 
-    def begin(self, *, experiment: bool) -> None:
-        """Let the step, and the time since the look before, begin now."""
+    def begin(self, *, experiment: bool, alone: bool = False) -> None:
+        """Let the step, and the time since the look before, begin now.
+
+        `alone`: the canary has everything. Looks compare it with what stable did in the step
+        before; else whatever breaks only under the whole load had nothing to be worse than.
+        """
+        if not alone:
+            self._stable_before = None
+        elif self._stable_before is None:
+            self._stable_before = self.step().stable
         self.canary_key = preview_of(self._key) if experiment else self._key
         self._looked = self._step_began = self._now()
         self._main_began = self._main()
@@ -71,7 +82,7 @@ class Windows:
         before, now = self._looked, self._now()
         self._looked = now
         began = now if self._step_began is None else self._step_began
-        return _between(began, now), _between(before, now)
+        return self._judged(_between(began, now)), self._judged(_between(before, now))
 
     def step(self) -> Window:
         """Return what came since the step began; after `keep` what there was then."""
@@ -91,6 +102,10 @@ class Windows:
         if self._step_began is not None:
             self._kept, self._kept_main = self.step(), self._main() - self._main_began
             self._step_began = None
+
+    def _judged(self, window: Window) -> Window:
+        stable = self._stable_before
+        return window if stable is None else Window(stable, window.canary)
 
     def _now(self) -> Window:
         side = self._hands.side

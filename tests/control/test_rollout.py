@@ -218,6 +218,16 @@ async def test_while_it_rolls_back_it_looks_whether_they_have_ended(scene, machi
     assert machine.calls[-1].canary_connections == 3
 
 
+async def test_at_100_percent_the_canary_is_judged_beside_stable_of_the_step_before(scene, machine):
+    sides = scene.hands.sides
+    running(scene, machine, NewWindow(), weight=50)
+    sides[KEY, "v1"], sides[KEY, "v2"] = Side(opened=70), Side(opened=60)
+    does(scene, machine, NewWindow(), SetWeight(100, ""), phase=Phase.PROMOTING, weight=100)
+    sides[KEY, "v2"] = Side(opened=90)
+    step, _ = scene.one().windows.look()
+    assert (step.stable.opened, step.canary.opened) == (70, 30)
+
+
 async def test_long_connections_are_moved_while_steps_go_on(scene, machine, monkeypatch):
     monkeypatch.setattr(rebalance, "EVERY_S", 0.02)
     scene.hands.lives = {(KEY, "v1"): (90,), (KEY, "v2"): (10,)}

@@ -61,6 +61,24 @@ def test_in_an_experiment_the_canary_is_what_comes_by_its_preview():
     assert numbers(windows.step()) == (0, 0)
 
 
+def test_a_canary_that_has_everything_is_compared_with_stable_in_the_step_before():
+    hands, windows = scene()
+    opened(hands, 100, 50)
+    windows.begin(experiment=False)
+    opened(hands, 190, 90)
+    windows.begin(experiment=False, alone=True)
+    opened(hands, 191, 99)
+    assert [numbers(one) for one in windows.look()] == [(90, 9), (90, 9)]
+    opened(hands, 191, 109)
+    assert [numbers(one) for one in windows.look()] == [(90, 19), (90, 10)]
+    assert numbers(windows.step()) == (1, 19)
+    windows.begin(experiment=False, alone=True)  # a step of 100 %, then the promotion
+    opened(hands, 191, 110)
+    assert [numbers(one) for one in windows.look()] == [(90, 1), (90, 1)]
+    windows.begin(experiment=False)
+    assert [numbers(one) for one in windows.look()] == [(0, 0), (0, 0)]
+
+
 def test_what_is_kept_does_not_change_any_more():
     hands, windows = scene()
     windows.begin(experiment=False)

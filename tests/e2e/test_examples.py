@@ -129,7 +129,7 @@ async def test_a_prometheus_judges_by_what_the_service_says_of_itself(
                     found = {check["name"]: check for check in view["checks"]}
                     total = view["checks_total"]
                     assert "cpu" in found
-                    assert total["cpu"]["would fail"]
+                    assert total["cpu"]["would_fail"]
                 else:
                     assert view["state"] == "rolled_back", view
                     assert "failed_orders" in view["cause"]
