@@ -79,10 +79,10 @@ def _way(made: dashboard.Dashboard) -> dashboard.Dashboard:
                 "Weight of the canary, wanted and seen",
                 "Dashed: what the step asks for. Drawn through: what the canary got of the"
                 " connections since the step began; a step without any has no value.",
-                "percentunit",
-                Query(f"max(tenantproxy_rollout_weight{{{_OF}}}) / 100", "wanted"),
+                "percent",
+                Query(f"max(tenantproxy_rollout_weight{{{_OF}}})", "wanted"),
                 Query(f"max(tenantproxy_rollout_weight_seen{{{_OF}}})", "seen"),
-                most=1,
+                most=100,
                 dashed="/^wanted$/",
             )
         )

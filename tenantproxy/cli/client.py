@@ -201,5 +201,9 @@ def _reaching(base_url: str) -> Iterator[None]:
         ) from error
     except TimeoutError as error:
         raise ServerUnreachable(f"{base_url} did not answer in time") from error
+    except aiohttp.ClientPayloadError as error:
+        raise ServerUnreachable(
+            f"{base_url} ended in the middle of an answer", hint="has the daemon died?"
+        ) from error
     except (aiohttp.ClientError, ConnectionError) as error:
         raise ServerUnreachable(f"the connection to {base_url} broke: {error}") from error

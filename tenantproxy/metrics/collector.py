@@ -199,7 +199,7 @@ def _rollout(view: RolloutView) -> Iterator[Sample]:
     yield names.ROLLOUT_STEPS.name, labels, view.steps
     yield names.ROLLOUT_WEIGHT.name, labels, view.weight
     if view.canary.seen is not None:
-        yield names.ROLLOUT_WEIGHT_SEEN.name, labels, view.canary.seen
+        yield names.ROLLOUT_WEIGHT_SEEN.name, labels, 100 * view.canary.seen
     yield names.ROLLOUT_STATE.name, (*labels, view.phase.value), 1
     yield names.ROLLOUT_STATE_SINCE.name, labels, round(view.since_s, 3)
     # From 0 on: alerts ask what a check found for the first time.

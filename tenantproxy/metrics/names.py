@@ -200,7 +200,7 @@ ROLLOUT_WEIGHT = _gauge(
 )
 ROLLOUT_WEIGHT_SEEN = _gauge(
     "rollout_weight_seen",
-    "Share, 0 to 1, that the canary got of the connections of this step; absent before the first.",
+    "Percent that the canary got of the connections of this step; absent before the first.",
     _PORT,
 )
 ROLLOUT_STATE = _gauge(

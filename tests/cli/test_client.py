@@ -89,6 +89,16 @@ def test_a_connection_that_ends_before_the_answer_is_unreachable():
         get(url)
 
 
+def test_a_daemon_that_dies_in_the_middle_of_an_answer_is_told_in_words():
+    half = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
+    with (
+        server(half) as (url, _),
+        pytest.raises(ServerUnreachable, match="in the middle") as caught,
+    ):
+        get(url)
+    assert caught.value.hint == "has the daemon died?"
+
+
 def test_a_silent_daemon_is_given_up_after_a_while():
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
