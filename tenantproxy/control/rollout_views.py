@@ -9,7 +9,7 @@ from tenantproxy.config.render import render_split, to_yaml
 from tenantproxy.control.hands import Hands
 from tenantproxy.control.rollout import Rollout
 from tenantproxy.control.rollout_looks import ENDPOINTS
-from tenantproxy.control.rollout_windows import preview_of
+from tenantproxy.model.derive import preview_key
 from tenantproxy.model.judgement import value_of
 from tenantproxy.model.lifecycle import State
 from tenantproxy.model.rollout import JUDGED, ON_ITS_WAY, Phase
@@ -31,8 +31,8 @@ def view_of(one: Rollout, hands: Hands) -> RolloutView:
     ahead_s = clock.wall_s() - now_s
     spec, progress, key = one.spec, one.progress, one.key
     listener = hands.listener(key)
-    preview_key = preview_of(key)
-    preview = hands.listener(preview_key) if one.split.preview else None
+    own = preview_key(key)
+    preview = hands.listener(own) if one.split.preview else None
     window, seen, weight = one.windows.step(), one.windows.seen(), one.split.percent
     on = progress.phase in ON_ITS_WAY
     stable = SideView(
@@ -72,7 +72,7 @@ def view_of(one: Rollout, hands: Hands) -> RolloutView:
         checks_total=dict(one.counts),
         looks=progress.looks,
         waits_for=_waits_for(one, hands),
-        preview_listener=preview_key.listener if wanted else None,
+        preview_listener=own.listener if wanted else None,
         preview_port=None if preview is None else preview.port,
         preview_state=None if preview is None else preview.state.value,
         rollback_until_s=None if rollback_s is None else rollback_s + ahead_s,
@@ -138,7 +138,7 @@ def _no_preview(one: Rollout, hands: Hands) -> str:
     """Return why nobody reaches the canary in an experiment; nothing if that is not so."""
     if one.spec.steps[one.progress.step].kind != "experiment":
         return ""
-    preview = hands.listener(preview_of(one.key))
+    preview = hands.listener(preview_key(one.key))
     if preview is None:
         return "could not be given a number"
     return f"has failed: {preview.reason}" if preview.state is State.FAILED else ""

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from tenantproxy.control.hands import Hands
-from tenantproxy.model.derive import PREVIEW
+from tenantproxy.model.derive import preview_key
 from tenantproxy.model.judgement import Window
 from tenantproxy.model.sides import NOTHING, Side
 from tenantproxy.model.spec import ListenerKey
 
 _EMPTY = Window(NOTHING, NOTHING)
-
-
-def preview_of(key: ListenerKey) -> ListenerKey:
-    """Return the key of a listener's preview."""
-    return ListenerKey(key.tenant, key.listener + PREVIEW)
 
 
 class Windows:
@@ -46,7 +41,7 @@ class Windows:
         Where no counters were left they are asked for again, and the step's window begins when
         there are some: a block that is used again does not begin at zero.
         """
-        preview = preview_of(self._key)
+        preview = preview_key(self._key)
         wanted: dict[ListenerKey, tuple[str, ...]] = {}
         if on:
             wanted[self._key] = (self._stable, self._canary)
@@ -73,7 +68,7 @@ class Windows:
             self._stable_before = None
         elif self._stable_before is None:
             self._stable_before = self.step().stable
-        self.canary_key = preview_of(self._key) if experiment else self._key
+        self.canary_key = preview_key(self._key) if experiment else self._key
         self._looked = self._step_began = self._now()
         self._main_began = self._main()
 
